@@ -1,0 +1,110 @@
+"""Settings, and the marked data folder in which everything lies.
+
+Order of precedence: default < firsthand.toml in the data folder < environment (FIRSTHAND_*) < flag.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from firsthand.errors import Failed, Refused, Usage
+
+MARK = ".firsthand.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are. Empty URLs mean: inside the data folder."""
+
+    data: Path = Path("firsthand-data")
+    database_url: str = ""
+    store_url: str = ""
+    vault_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8707
+    passphrase: str = ""
+
+    @property
+    def database(self) -> str:
+        """URL of the catalogue's database."""
+        return self.database_url or f"sqlite:///{self.data / 'vault' / 'firsthand.db'}"
+
+    @property
+    def store(self) -> str:
+        """URL of the object store."""
+        return self.store_url or f"file://{(self.data / 'vault' / 'objects').resolve()}"
+
+    @property
+    def vault(self) -> str:
+        """URL at which devices of this folder reach the vault."""
+        return self.vault_url or f"http://{self.host}:{self.port}"
+
+
+def load(
+    data: Path | None = None, environment: Mapping[str, str] = os.environ, **flags: object
+) -> Settings:
+    """Settings from defaults, file, environment and flags; Usage on an unknown or wrong key."""
+    settings = Settings(data=Path(data or environment.get("FIRSTHAND_DATA") or Settings.data))
+    file = settings.data / "firsthand.toml"
+    if file.exists():
+        try:
+            settings = _apply(settings, tomllib.loads(file.read_text()), str(file))
+        except tomllib.TOMLDecodeError as error:
+            raise Usage(f"{file} is not valid TOML: {error}", "mend or remove the file") from error
+    known = {f"FIRSTHAND_{item.name.upper()}": item.name for item in fields(Settings)}
+    found = {name: environment[key] for key, name in known.items() if environment.get(key)}
+    settings = _apply(settings, {k: v for k, v in found.items() if k != "data"}, "environment")
+    return _apply(settings, {k: v for k, v in flags.items() if v is not None}, "flag")
+
+
+def mark(folder: Path, kind: str) -> Path:
+    """Makes `folder` a data folder of this kind ("real" or "demo"), or checks that it is one.
+
+    Refused if it holds data of the other kind, or is a folder of something else.
+    """
+    file = folder / MARK
+    try:
+        if file.exists():
+            held = json.loads(file.read_text())["kind"]
+            if held != kind:
+                raise Refused(
+                    f"{folder} holds {held} data, and this is {kind} data",
+                    "choose another folder with --data",
+                )
+            return folder
+        if folder.is_dir() and any(path.name != "firsthand.toml" for path in folder.iterdir()):
+            raise Refused(
+                f"{folder} is not empty and is no data folder of firsthand",
+                "choose an empty or new folder with --data",
+            )
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.write_text(json.dumps({"firsthand": 1, "kind": kind}) + "\n")
+    except (OSError, ValueError, KeyError) as error:
+        raise Failed(
+            f"cannot use {folder} as data folder: {error}", "choose another with --data"
+        ) from error
+    return folder
+
+
+def kind_of(folder: Path) -> str | None:
+    """The kind of data this folder holds, or None if it is no data folder."""
+    try:
+        return json.loads((folder / MARK).read_text())["kind"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _apply(settings: Settings, values: Mapping[str, object], source: str) -> Settings:
+    known = {item.name: item for item in fields(Settings)}
+    changes: dict[str, object] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise Usage(f"{source} has an unknown setting {name!r}", f"known: {', '.join(known)}")
+        try:
+            changes[name] = type(getattr(settings, name))(value)  # type: ignore[call-arg]
+        except (TypeError, ValueError) as error:
+            raise Usage(f"{source} setting {name!r} has a wrong value {value!r}") from error
+    return replace(settings, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,42 @@
+"""Asking: collects the facts of one person from the database and puts them to `decide`."""
+
+import time
+
+from sqlalchemy import Connection
+
+from firsthand.consent import agreements, people, runs
+from firsthand.consent.decide import Decision, Facts, decide
+from firsthand.consent.vocabulary import Use
+from firsthand.errors import Refused
+
+
+def for_run(
+    connection: Connection, run: runs.Run, person: people.Person, now_ns: int | None = None
+) -> Decision:
+    """Whether a run may have this person's footage."""
+    facts = _facts(connection, person, runs.answer(connection, run, person.id))
+    return decide(run.use(), facts, now_ns or time.time_ns())
+
+
+def for_self(
+    connection: Connection, permission: str, person: people.Person, now_ns: int | None = None
+) -> Decision:
+    """Whether the person's own wish, such as an emulation of themselves, has their consent."""
+    facts = _facts(connection, person, "self")
+    return decide(Use(frozenset({permission})), facts, now_ns or time.time_ns())
+
+
+def require_self(
+    connection: Connection, permission: str, person: people.Person, now_ns: int | None = None
+) -> None:
+    """Refused, with the reason, unless `for_self` says yes."""
+    decision = for_self(connection, permission, person, now_ns)
+    if not decision.allowed:
+        raise Refused(
+            f"{person.name}: {decision.reasons[0]}",
+            f"to allow it: firsthand consent give {person.name} {permission.removeprefix('fh:')}",
+        )
+
+
+def _facts(connection: Connection, person: people.Person, answer: str) -> Facts:
+    return Facts(person.status, tuple(agreements.of(connection, person.id)), answer)

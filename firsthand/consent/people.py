@@ -1,0 +1,105 @@
+"""People: wearers and their devices; nobody is ever deleted from the list, only erased."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from firsthand import log
+from firsthand.consent.tables import devices, people
+from firsthand.crypto import VerifyKey
+from firsthand.errors import NotFound, Refused, Usage
+
+
+@dataclass(frozen=True)
+class Person:
+    """A wearer."""
+
+    id: str
+    name: str
+    jurisdiction: str
+    status: str
+    salt: bytes | None
+    added_ns: int
+
+
+@dataclass(frozen=True)
+class Device:
+    """A recorder bound to one person."""
+
+    id: str
+    person: str
+    key: VerifyKey
+    status: str
+
+
+def new_id(letter: str) -> str:
+    """A random id such as p-4f1c09aa: the letter tells what it names."""
+    return f"{letter}-{secrets.token_hex(4)}"
+
+
+def add(
+    connection: Connection, name: str, jurisdiction: str = "", now_ns: int | None = None
+) -> Person:
+    """Enrols a person; Usage if the name is empty or taken."""
+    name = name.strip()
+    if not name or len(name) > 80 or not name.isprintable():
+        raise Usage(f"{name!r} is no name", "give 1 to 80 printable characters")
+    added_ns = now_ns or time.time_ns()
+    person = Person(new_id("p"), name, jurisdiction, "active", secrets.token_bytes(32), added_ns)
+    try:
+        connection.execute(people.insert().values(**vars(person)))
+    except IntegrityError as error:
+        raise Usage(f"there is already a person named {name!r}", "choose another name") from error
+    private = {"name": name, "jurisdiction": jurisdiction}
+    note(connection, "person_added", person, added_ns, private=private)
+    return person
+
+
+def note(connection: Connection, kind: str, person: Person, now_ns: int, **fields) -> int:  # type: ignore[no-untyped-def]
+    """Writes a log entry about this person, their fields committed to under their salt."""
+    return log.append(connection, kind, now_ns, person=person.id, salt=person.salt, **fields)
+
+
+def find(connection: Connection, name_or_id: str) -> Person:
+    """The person of this name or id; NotFound."""
+    where = (people.c.id == name_or_id) | (people.c.name == name_or_id)
+    row = connection.execute(sa.select(people).where(where)).first()
+    if row is None:
+        raise NotFound(
+            f"there is no person {name_or_id!r}", 'list them with "firsthand person list"'
+        )
+    return Person(**row._mapping)
+
+
+def listed(connection: Connection) -> Sequence[Person]:
+    """Everyone ever enrolled, oldest first."""
+    rows = connection.execute(sa.select(people).order_by(people.c.added_ns, people.c.id))
+    return [Person(**row._mapping) for row in rows]
+
+
+def enrol(
+    connection: Connection, person: Person, device: str, key: VerifyKey, now_ns: int | None = None
+) -> Device:
+    """Binds a device's signing key to a person; Refused unless the person takes part."""
+    if person.status != "active":
+        raise Refused(f"person {person.name} is {person.status}", "enrol an active person")
+    added_ns = now_ns or time.time_ns()
+    values = {"id": device, "person": person.id, "key": str(key), "status": "active"}
+    connection.execute(devices.insert().values(added_ns=added_ns, **values))
+    note(connection, "device_enrolled", person, added_ns, device=device, key=str(key))
+    return Device(device, person.id, key, "active")
+
+
+def find_device(connection: Connection, device: str) -> Device:
+    """The device of this id; NotFound if unknown, Refused if revoked."""
+    row = connection.execute(sa.select(devices).where(devices.c.id == device)).first()
+    if row is None:
+        raise NotFound(f"device {device} is not enrolled", "enrol it anew")
+    if row.status != "active":
+        raise Refused(f"device {device} is {row.status}", "enrol it anew")
+    return Device(row.id, row.person, VerifyKey.from_text(row.key), row.status)

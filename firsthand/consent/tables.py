@@ -1,0 +1,98 @@
+"""The tables of this room, declared once; the functions beside each noun read and write them."""
+
+import sqlalchemy as sa
+
+from firsthand.db import metadata
+
+people = sa.Table(
+    "person",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False, unique=True),
+    sa.Column("jurisdiction", sa.String, nullable=False),
+    sa.Column("status", sa.String, nullable=False),  # active | withdrawn | erased
+    sa.Column("salt", sa.LargeBinary),  # opens this person's log entries; erasure destroys it
+    sa.Column("added_ns", sa.BigInteger, nullable=False),
+)
+devices = sa.Table(
+    "device",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("person", sa.String, sa.ForeignKey("person.id"), nullable=False),
+    sa.Column("key", sa.String, nullable=False),
+    sa.Column("status", sa.String, nullable=False),  # active | revoked
+    sa.Column("added_ns", sa.BigInteger, nullable=False),
+)
+consents = sa.Table(
+    "consent",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("person", sa.String, sa.ForeignKey("person.id"), nullable=False, index=True),
+    sa.Column("text_version", sa.String, nullable=False),
+    sa.Column("text_sha256", sa.String, nullable=False),
+    sa.Column("permissions", sa.JSON, nullable=False),
+    sa.Column("modifiers", sa.JSON, nullable=False),
+    sa.Column("given_ns", sa.BigInteger, nullable=False),
+    sa.Column("expires_ns", sa.BigInteger, nullable=False),
+    sa.Column("withdrawn_ns", sa.BigInteger),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+)
+rules = sa.Table(
+    "standing_rule",
+    metadata,
+    sa.Column("person", sa.String, sa.ForeignKey("person.id"), primary_key=True),
+    sa.Column("permission", sa.String, primary_key=True),
+    sa.Column("choice", sa.String, nullable=False),  # yes | no
+)
+runs = sa.Table(
+    "run",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("proposal", sa.JSON, nullable=False),
+    sa.Column("proposal_sha256", sa.String, nullable=False),
+    sa.Column("proposed_ns", sa.BigInteger, nullable=False),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+)
+ballots = sa.Table(
+    "ballot",
+    metadata,
+    sa.Column("run", sa.String, sa.ForeignKey("run.id"), primary_key=True),
+    sa.Column("person", sa.String, sa.ForeignKey("person.id"), primary_key=True),
+    sa.Column("choice", sa.String, nullable=False),  # yes | no
+    sa.Column("proposal_sha256", sa.String, nullable=False),
+    sa.Column("cast_ns", sa.BigInteger, nullable=False),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+)
+withholds = sa.Table(
+    "withhold",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("person", sa.String, sa.ForeignKey("person.id"), nullable=False, index=True),
+    sa.Column("start_ns", sa.BigInteger, nullable=False),
+    sa.Column("stop_ns", sa.BigInteger, nullable=False),
+    sa.Column("withheld_ns", sa.BigInteger, nullable=False),
+    sa.Column("lifted_ns", sa.BigInteger),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+)
+erasures = sa.Table(
+    "erasure",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("person", sa.String, nullable=False, index=True),
+    sa.Column("scope", sa.String, nullable=False),  # person | interval
+    sa.Column("start_ns", sa.BigInteger),
+    sa.Column("stop_ns", sa.BigInteger),
+    sa.Column("ordered_ns", sa.BigInteger, nullable=False),
+    sa.Column("done_ns", sa.BigInteger),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+)
+laws = sa.Table(
+    "recording_law",
+    metadata,
+    sa.Column("jurisdiction", sa.String, primary_key=True),
+    sa.Column("audio", sa.String, nullable=False),  # yes | no
+    sa.Column("source", sa.String, nullable=False),
+    sa.Column("as_of", sa.String, nullable=False),
+    sa.Column("reviewer", sa.String, nullable=False),
+    sa.Column("expires", sa.String, nullable=False),
+)

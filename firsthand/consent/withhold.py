@@ -1,0 +1,83 @@
+"""Withheld intervals: footage its wearer keeps back; it stays sealed and reaches nobody."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from firsthand.consent import people
+from firsthand.consent.tables import withholds
+from firsthand.errors import NotFound, Usage
+
+
+@dataclass(frozen=True)
+class Withhold:
+    """One interval kept back, in wall-clock ns, stop excluded; lifted_ns None while it holds."""
+
+    id: str
+    person: str
+    start_ns: int
+    stop_ns: int
+    withheld_ns: int
+    lifted_ns: int | None
+    log_index: int
+
+
+def withhold(
+    connection: Connection,
+    person: people.Person,
+    start_ns: int,
+    stop_ns: int,
+    now_ns: int | None = None,
+) -> Withhold:
+    """Keeps an interval back, before or after the fact; Usage if it is empty."""
+    if not 0 <= start_ns < stop_ns < 2**63:
+        raise Usage("this interval is empty or out of range", "give a start before its stop")
+    at_ns = now_ns or time.time_ns()
+    private = {"start_ns": start_ns, "stop_ns": stop_ns}
+    index = people.note(connection, "withheld", person, at_ns, private=private)
+    values = {"id": people.new_id("w"), "person": person.id, "withheld_ns": at_ns}
+    values |= {"start_ns": start_ns, "stop_ns": stop_ns, "log_index": index}
+    connection.execute(withholds.insert().values(**values))
+    return Withhold(**values, lifted_ns=None)  # type: ignore[arg-type]
+
+
+def lift(
+    connection: Connection, person: people.Person, withheld: str, now_ns: int | None = None
+) -> None:
+    """Lets a withheld interval be used again, under the person's consents."""
+    at_ns = now_ns or time.time_ns()
+    where = (withholds.c.id == withheld) & (withholds.c.person == person.id)
+    if not connection.execute(withholds.update().where(where).values(lifted_ns=at_ns)).rowcount:
+        raise NotFound(f"{person.name} withholds nothing under {withheld}")
+    people.note(connection, "withhold_lifted", person, at_ns, private={"withhold": withheld})
+
+
+def of(connection: Connection, person: str) -> Sequence[Withhold]:
+    """The intervals that a person keeps back now, by start."""
+    query = sa.select(withholds).where(
+        withholds.c.person == person, withholds.c.lifted_ns.is_(None)
+    )
+    rows = connection.execute(query.order_by(withholds.c.start_ns))
+    return [Withhold(**row._mapping) for row in rows]
+
+
+def subtract(
+    start_ns: int, stop_ns: int, taken: Iterable[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """What is left of an interval without the taken ones; all intervals exclude their stop."""
+    left: list[tuple[int, int]] = []
+    at = start_ns
+    for begin, end in sorted(taken):
+        if end <= begin or end <= at:
+            continue
+        if begin >= stop_ns:
+            break
+        if begin > at:
+            left.append((at, begin))
+        at = end
+    if at < stop_ns:
+        left.append((at, stop_ns))
+    return left

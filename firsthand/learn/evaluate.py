@@ -1,0 +1,247 @@
+"""How well a model predicts the held-out day: nats per action, beside baselines and the oracle.
+
+Everything is test-then-train: the prediction of a step may use all true steps of that person
+before it, and nothing else of the held-out day. Baselines get the same right.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+
+from firsthand.errors import Usage
+from firsthand.learn import store
+from firsthand.learn.panel import BASELINES, Said
+from firsthand.learn.streams import Stream, check, split
+from firsthand.learn.train import repeat_last
+
+DRAWS = 2000  # of the bootstrap
+BLOCK = 10  # neighbouring steps drawn together, for they are alike
+JOIN_NS = 50_000_000  # an oracle's row belongs to the step that starts within 50 ms of it
+BINS = 10
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One person's held-out steps [T]: log-probability of the truth under each model, in nats,
+    and the full model's distribution [T, C]."""
+
+    person: str
+    start_ns: np.ndarray
+    recording: list[str]
+    truth: list[tuple[str, ...]]
+    joint: np.ndarray
+    models: dict[str, np.ndarray]
+    log_p: np.ndarray
+
+
+def evaluate(
+    model_dir: Path,
+    oracle_rows: Rows | None = None,
+    release: Path | None = None,
+    streams: list[Stream] | None = None,
+) -> dict[str, Any]:
+    """Judge a model on each person's held-out last day; also writes evaluation/ in its folder.
+
+    The steps are those the model remembers, or those of a release or of streams with the same
+    people. Oracle rows hold person, start_ns, nats (positive: what the best predictor pays).
+    Without labelled actions `nats_per_action` and `oracle` are null and the target is the next
+    token of the wearer's own slots.
+    """
+    model = store.load(model_dir)
+    if release is not None:
+        from firsthand.learn import footage
+
+        streams = footage.streams_of(release, model_dir / "tokeniser", fitted=True)
+    if streams is not None:
+        unknown = [s.person for s in streams if s.person not in model.streams]
+        if unknown:
+            raise Usage(f"the model does not know person {unknown[0]}", "train it on their past")
+        model.streams = {s.person: check(s) for s in streams}
+        model.config["splits"] = {s.person: list(split(s)) for s in streams}
+    judged = [judge(model, person) for person in model.streams]
+    judged = [j for j in judged if len(j.joint)]
+    if not judged:
+        raise Usage(f"the model {model_dir} has no held-out steps", "train it on longer lives")
+    result = summarise(model, judged, oracle_rows)
+    folder = model_dir / "evaluation"
+    folder.mkdir(exist_ok=True)
+    result["per_step"] = str(folder / "per_step.parquet")
+    pyarrow.parquet.write_table(per_step(model, judged, oracle_rows), result["per_step"])
+    (folder / "evaluation.json").write_text(json.dumps(result, indent=1))
+    return result
+
+
+def judge(model: store.Model, person: str) -> Judged:
+    """Everybody's predictions of one person's held-out steps, the first included."""
+    vocabulary, stream = model.vocabulary, model.streams[person]
+    first = model.split(person)[1]
+    lives = {p: vocabulary.encode(s) for p, s in model.streams.items()}
+    life = lives[person]
+    others = {p: c.cut(0, model.split(p)[1]) for p, c in lives.items() if p != person}
+    said = model.panel().listen(person, model.numbers[person], life, first, others)
+    log_p = model.mixture.predict(said.log_p, said.evidence, said.joint)
+    today = life.cut(first, len(life))
+    bare = model.matched_panel(person).listen(person, 0, today, 0, others)
+    without = model.matched_mixture.predict(bare.log_p, bare.evidence, bare.joint)
+    steps = np.arange(len(said.joint))
+    fair = np.where(said.joint == vocabulary.size - 1, np.log(vocabulary.unseen_ways), 0.0)
+    models = {"model": log_p, "network": said.of("network"), "without_past": without}
+    models |= baselines(said, model.baselines)
+    picked = {name: rows[steps, said.joint] - fair for name, rows in models.items()}
+    lived = stream.steps[first:]
+    return Judged(
+        person, life.start_ns[first:], [s.recording for s in lived], [s.own for s in lived],
+        said.joint, picked, log_p,
+    )  # fmt: skip
+
+
+def baselines(said: Said, weights: dict[str, list[float]]) -> dict[str, np.ndarray]:
+    """Log-probabilities [T, C] of what needs no model: uniform, unigram, n-gram, repeat."""
+    size = said.log_p.shape[2]
+    unigram = np.exp(said.log_p[:, 0])
+    counts = np.exp(said.log_p[:, : len(BASELINES)])
+    last, other = weights["repeat_last"]
+    with np.errstate(divide="ignore"):
+        return {
+            "uniform": np.full((len(said.joint), size), -np.log(size)),
+            "unigram": said.log_p[:, 0],
+            "ngram": np.log(np.einsum("tec,e->tc", counts, np.array(weights["ngram"]))),
+            "repeat_last": np.log(last * repeat_last(said) + other * unigram),
+        }
+
+
+def summarise(
+    model: store.Model, judged: Sequence[Judged], oracle_rows: Rows | None
+) -> dict[str, Any]:
+    """The figures of the report; all losses in nats, lower is better."""
+    labelled = next(iter(model.streams.values())).kind == "events"
+    loss = {name: -np.concatenate([j.models[name] for j in judged]) for name in judged[0].models}
+    slots = len(model.vocabulary.own)
+    per = 1 if labelled else slots
+    mean = {name: float(value.mean() / per) for name, value in loss.items()}
+    log_p = np.concatenate([j.log_p for j in judged])
+    joint = np.concatenate([j.joint for j in judged])
+    gain = (loss["without_past"] - loss["model"]) / per
+    low, high = bootstrap(gain, [len(j.joint) for j in judged])
+    baseline_names = ["uniform", "unigram", "ngram", "repeat_last"]
+    result: dict[str, Any] = {
+        "people": len(judged),
+        "steps": len(joint),
+        "target": "action" if labelled else "own_slots",
+        "classes": model.vocabulary.size - 1,
+        "nats_per_action": mean["model"] if labelled else None,
+        "nats_per_own_slot": float(loss["model"].mean() / slots),
+        "network_alone": mean["network"],
+        "baselines": {name: mean[name] for name in baseline_names},
+        "oracle": None,
+        "excess": None,
+        "recovered": None,
+        "history_gain": {"nats": float(gain.mean()), "low": low, "high": high},
+        "without_past": mean["without_past"],
+        "top1": top(log_p, joint, 1),
+        "top5": top(log_p, joint, 5),
+        "ece": calibration_error(log_p, joint),
+        "per_person": {
+            j.person: {n: float(-j.models[n].mean() / per) for n in ("model", "ngram")}
+            | {"steps": len(j.joint)}
+            for j in judged
+        },
+        "lineage": model.config["lineage"],
+    }
+    if not labelled:
+        result["claim"] = "none"
+    elif oracle_rows:
+        result |= _oracle(judged, oracle_rows, loss)
+    return result
+
+
+def _oracle(
+    judged: Sequence[Judged], rows: Rows, loss: dict[str, np.ndarray]
+) -> dict[str, float | int | None]:
+    """What the best possible predictor pays on the steps that it has rows for, and the gap."""
+    best = np.concatenate([join_oracle(j, rows) for j in judged])
+    known = np.isfinite(best)
+    if not known.any():
+        raise Usage("no oracle row belongs to a held-out step", "check its person and start_ns")
+    oracle = float(best[known].mean())
+    model, unigram = (float(loss[name][known].mean()) for name in ("model", "unigram"))
+    gap = unigram - oracle
+    return {
+        "oracle": oracle,
+        "oracle_steps": int(known.sum()),
+        "excess": model - oracle,
+        "recovered": (unigram - model) / gap if gap > 0 else None,
+    }
+
+
+def join_oracle(judged: Judged, rows: Rows) -> np.ndarray:
+    """The oracle's nats for each step [T]; NaN where it has no row."""
+    mine = sorted((int(r["start_ns"]), float(r["nats"])) for r in rows if r["person"] == judged.person)
+    if not mine:
+        return np.full(len(judged.joint), np.nan)
+    times, nats = (np.array(part) for part in zip(*mine, strict=True))
+    after = np.searchsorted(times, judged.start_ns).clip(0, len(times) - 1)
+    before = (after - 1).clip(0)
+    distance = [np.abs(times[side] - judged.start_ns) for side in (before, after)]
+    nearest = np.where(distance[0] < distance[1], before, after)
+    return np.where(np.minimum(*distance) <= JOIN_NS, nats[nearest], np.nan)
+
+
+def bootstrap(gain: np.ndarray, lengths: Sequence[int], seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the mean of paired differences [T], drawn in blocks within people."""
+    blocks, start = [], 0
+    for length in lengths:
+        blocks += [gain[i : min(i + BLOCK, start + length)] for i in range(start, start + length, BLOCK)]
+        start += length
+    sums = np.array([b.sum() for b in blocks])
+    counts = np.array([len(b) for b in blocks])
+    draws = np.random.default_rng(seed).integers(0, len(blocks), (DRAWS, len(blocks)))
+    means = sums[draws].sum(1) / counts[draws].sum(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def top(log_p: np.ndarray, joint: np.ndarray, k: int) -> float:
+    """Share of steps whose truth is among the k most probable listed classes."""
+    listed = log_p[:, :-1]  # the class of the unseen names nothing
+    best = np.argsort(-listed, axis=1)[:, :k]
+    return float((best == joint[:, None]).any(1).mean())
+
+
+def calibration_error(log_p: np.ndarray, joint: np.ndarray) -> float:
+    """Expected calibration error of the most probable class, over bins of equal count."""
+    sure, right = np.exp(log_p.max(1)), log_p.argmax(1) == joint
+    order = np.argsort(sure)
+    bins = np.array_split(order, min(BINS, len(order)))
+    return float(sum(abs(sure[b].mean() - right[b].mean()) * len(b) for b in bins) / len(order))
+
+
+def per_step(
+    model: store.Model, judged: Sequence[Judged], oracle_rows: Rows | None
+) -> pyarrow.Table:
+    """A row for each held-out step: what happened, what was expected, and every model's nats."""
+    names = [" ".join(row) for row in model.vocabulary.classes] + ["?"]
+    tables = []
+    for j in judged:
+        best = j.log_p.argmax(1)
+        columns: dict[str, Any] = {
+            "person": [j.person] * len(j.joint),
+            "recording": j.recording,
+            "start_ns": j.start_ns,
+            "real": [" ".join(row) for row in j.truth],
+            "top1": [names[c] for c in best],
+            "p_top1": np.exp(j.log_p.max(1)),
+            "entropy": -(np.exp(j.log_p) * j.log_p).sum(1),
+        }
+        columns |= {f"nats.{name}": -value for name, value in j.models.items()}
+        oracle = join_oracle(j, oracle_rows or [])
+        columns["nats.oracle"] = pyarrow.array(oracle, from_pandas=True)
+        tables.append(pyarrow.table(columns))
+    return pyarrow.concat_tables(tables)

@@ -1,0 +1,139 @@
+"""The log-linear expert: weights that all people share, plus each person's own departure.
+
+A multinomial logit over the closed list of joint classes, fitted by L-BFGS; ridge penalties
+pull the shared weights to zero and a person's to the shared ones (a hierarchical prior: Daumé
+2007 shows the same as "frustratingly easy" domain adaptation). Convex and exact where a network
+has too few steps to learn from; left out where the list is too long for a dense table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from firsthand.learn.vocabulary import Codes, Vocabulary
+
+MOST_CLASSES = 512
+RECENT_CLASSES = 64  # classes whose last occurrence in the recording is a feature
+RECENT_EDGES = (1, 2, 4, 8)  # steps ago: 1, 2, 3-4, 5-8, more
+ITERATIONS = 40
+ONLINE_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Features:
+    """Active features of each step, [T, K]; `count` itself stands for no feature."""
+
+    active: Tensor
+    count: int
+
+
+def features_of(codes: Codes, vocabulary: Vocabulary) -> Features:
+    """What is known before each step: world fields, the step before, and how long ago each
+    class last occurred in this recording."""
+    steps = len(codes)
+    before = np.full((steps, 1 + codes.own.shape[1]), 0, dtype=np.int64)
+    known = np.zeros(steps, dtype=bool)
+    known[1:] = codes.recording[1:] == codes.recording[:-1]
+    rows = np.flatnonzero(known)
+    before[rows, 0] = codes.joint[rows - 1] + 1
+    before[rows, 1:] = codes.own[rows - 1] + 1
+    columns = [np.zeros((steps, 1), dtype=np.int64), codes.world, before]
+    sizes = [1, *vocabulary.world_sizes, vocabulary.size + 1]
+    sizes += [size + 1 for size in vocabulary.own_sizes]
+    dense = np.concatenate(columns, axis=1) + np.cumsum([0, *sizes[:-1]])
+    recent, buckets = _recency(codes, min(vocabulary.size, RECENT_CLASSES))
+    offset, classes = sum(sizes), recent.shape[1]
+    ids = offset + np.arange(classes) * buckets + recent
+    count = offset + classes * buckets
+    active = np.concatenate([dense, np.where(recent >= 0, ids, count)], axis=1)
+    return Features(torch.from_numpy(active), count)
+
+
+def _recency(codes: Codes, classes: int) -> tuple[np.ndarray, int]:
+    """Bucket of steps since each class last occurred in the recording, -1 for never; [T, K]."""
+    last = np.full(classes, -1)
+    recent = np.full((len(codes), classes), -1)
+    for t in range(len(codes)):
+        if t and codes.recording[t] != codes.recording[t - 1]:
+            last[:] = -1
+        seen = last >= 0
+        recent[t, seen] = np.searchsorted(RECENT_EDGES, t - last[seen])
+        if codes.joint[t] < classes:
+            last[codes.joint[t]] = t
+    return recent, len(RECENT_EDGES) + 1
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Fitted weights: shared [F+1, C] and each person's own [F+1, C]; the last row is zero."""
+
+    shared: Tensor
+    own: dict[str, Tensor]
+
+    def predict(self, features: Features, person: str | None, joint: np.ndarray) -> np.ndarray:
+        """Log-probabilities [T, C], test-then-train: after each step its truth moves a copy of
+        the person's own weights, so that step t is predicted from the steps before t alone."""
+        own = self.own.get(person or "", torch.zeros_like(self.shared)).clone()
+        rows = np.empty((len(joint), self.shared.shape[1]))
+        for t, active in enumerate(features.active):
+            active = active[active < features.count]
+            log_p = (self.shared[active] + own[active]).sum(0).log_softmax(-1)
+            rows[t] = log_p.double().numpy()
+            slope = log_p.exp()
+            slope[int(joint[t])] -= 1
+            own[active] -= ONLINE_RATE * slope
+        return rows
+
+
+def fit_linear(
+    lives: Mapping[str, tuple[Features, np.ndarray]], size: int, shared: float, own: float
+) -> Linear:
+    """Weights for these people's steps (features, joint classes) with two ridge penalties."""
+    people = list(lives)
+    active = torch.cat([lives[p][0].active for p in people])
+    joint = torch.from_numpy(np.concatenate([lives[p][1] for p in people]))
+    count = next(iter(lives.values()))[0].count
+    who = torch.cat([torch.full((len(lives[p][1]),), i) for i, p in enumerate(people)])
+    # The own tables stand one under the other, so that one sum over rows reads them all.
+    table = torch.zeros((len(people) + 1) * (count + 1), size, requires_grad=True)
+    rows = torch.cat([active, active + (who[:, None] + 1) * (count + 1)], dim=1)
+    keep = torch.cat([active < count] * 2, dim=1).float()
+    penalty = torch.full((len(table), 1), own)
+    penalty[: count + 1] = shared
+    solver = torch.optim.LBFGS([table], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        scores = F.embedding_bag(rows, table, per_sample_weights=keep, mode="sum")
+        value = F.cross_entropy(scores, joint, reduction="sum") + (penalty * table**2).sum()
+        value.backward()
+        return value
+
+    solver.step(loss)
+    tables = table.detach().view(len(people) + 1, count + 1, size)
+    return Linear(tables[0].clone(), {p: tables[i + 1].clone() for i, p in enumerate(people)})
+
+
+def choose_penalties(
+    lives: Mapping[str, tuple[Features, np.ndarray]],
+    dev: Mapping[str, tuple[Features, np.ndarray]],
+    size: int,
+    candidates: Sequence[tuple[float, float]] = ((1.0, 1.0), (1.0, 3.0), (3.0, 3.0), (3.0, 6.0), (6.0, 6.0)),
+) -> tuple[float, float]:
+    """The pair of penalties with the lowest loss on the development steps."""
+
+    def nats(pair: tuple[float, float]) -> float:
+        fitted = fit_linear(lives, size, *pair)
+        total = 0.0
+        for person, (features, joint) in dev.items():
+            weights = fitted.shared + fitted.own.get(person, torch.zeros_like(fitted.shared))
+            weights[-1] = 0
+            scores = F.embedding_bag(features.active, weights, mode="sum")
+            total += float(F.cross_entropy(scores, torch.from_numpy(joint), reduction="sum"))
+        return total
+
+    return min(candidates, key=nats)

@@ -1,0 +1,369 @@
+"""Trains a model: streams in, a model folder out. Interrupted, it goes on where it stopped.
+
+The last day of each person is held out and never read here. The day before it is the
+development day: what is chosen (length of training, penalties, the mixture's gate) is chosen
+there, with experts that did not see it; then the experts are fitted again with it.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firsthand.errors import Usage
+from firsthand.learn import fit, store
+from firsthand.learn.counts import Chain
+from firsthand.learn.linear import (
+    Features,
+    Linear,
+    choose_penalties,
+    features_of,
+    fit_linear,
+)
+from firsthand.learn.mix import Mixture, fit_linear_weights, fit_mixture
+from firsthand.learn.model import Network, Shape, shape_for
+from firsthand.learn.panel import BASELINES, Panel, Said, can_be_linear, choose_chains
+from firsthand.learn.streams import Stream, check, split
+from firsthand.learn.vocabulary import Codes, Vocabulary, fit_vocabulary
+
+HOLDOUTS = ("last-day",)
+MOST_UPDATES = 600
+DEV_BYTES = 256e6  # what the mixture's development steps may take in memory
+Progress = Callable[[str, float], None]
+
+
+def train(
+    release: Path | None = None,
+    streams: list[Stream] | None = None,
+    out: Path = Path("model"),
+    seconds: float = 60.0,
+    size: int = 1,
+    seed: int = 0,
+    holdout: str = "last-day",
+    progress: Progress | None = None,
+    updates: int | None = None,
+    members: int = 1,
+) -> dict[str, Any]:
+    """Train on a release, or on streams, and write the model folder `out`; a summary.
+
+    `seconds` bounds the fitting of the networks; with `updates` (of each network) instead, the
+    same seed gives the same model. `members` networks are averaged. Run again after an
+    interruption with the same arguments, it continues; a finished model is replaced.
+    """
+    if (release is None) == (streams is None):
+        raise Usage("training takes a release or streams", "give exactly one of them")
+    if holdout not in HOLDOUTS:
+        raise Usage(f"unknown holdout {holdout!r}", f"one of {HOLDOUTS}")
+    if size < 1 or members < 1 or seconds <= 0:
+        raise Usage("size, members and seconds must be positive", "")
+    tell = progress or (lambda stage, fraction: None)
+    began = time.monotonic()
+    config: dict[str, Any] = {
+        "finished": False, "size": size, "seed": seed, "holdout": holdout, "members": members,
+        "bound": {"updates": updates} if updates else {"seconds": seconds},
+    }  # fmt: skip
+    streams = _streams(release, streams, out, config, tell)
+    config["splits"] = {s.person: list(split(s)) for s in streams}
+    school = School(streams, config, out, updates, seconds, tell)
+    model = school.run()
+    store.save(out, model)
+    shutil.rmtree(out / "state", ignore_errors=True)
+    summary = {
+        "model": str(out), "people": len(streams), "steps": sum(map(len, streams)),
+        "kind": streams[0].kind, "classes": model.vocabulary.size - 1,
+        "parameters": sum(p.numel() for p in model.networks[0].parameters()),
+        "updates": config["updates"], "dev_nats": config["dev_nats"],
+        "lineage": config["lineage"], "wall_s": round(time.monotonic() - began, 2),
+    }  # fmt: skip
+    tell("train", 1.0)
+    return summary
+
+
+def _streams(
+    release: Path | None,
+    streams: list[Stream] | None,
+    out: Path,
+    config: dict[str, Any],
+    tell: Progress,
+) -> list[Stream]:
+    """The streams to learn from, read or kept from an interrupted run; starts the folder.
+
+    The interrupted run must have been given the same data and arguments; what another run left
+    is cleared first.
+    """
+    if release is not None:
+        from firsthand.learn import footage
+
+        lineage = footage.lineage_of(release)
+    else:
+        streams = [check(s) for s in streams or [] if len(s)]
+        if not streams:
+            raise Usage("there is no step to learn from", "record more, or give another file")
+        lineage = dict(streams[0].lineage) or {"release": "none"}
+        lineage["digest"] = _digest(streams)
+    config["lineage"] = lineage
+    if (out / "config.json").is_file():
+        old = store.read_config(out)
+        same = all(old.get(k) == json.loads(json.dumps(v)) for k, v in config.items())
+        kept = sorted((out / "people").glob("*/steps.parquet"))
+        if same and len(kept) == old.get("kept"):
+            config["kept"] = len(kept)
+            tell("tokenise", 1.0)
+            return [store.read_stream(path) for path in kept]
+        clear(out)
+    elif out.is_dir() and any(out.iterdir()):
+        raise Usage(f"{out} is not empty and holds no model", "give another folder")
+    store.write_config(out, config)
+    if release is not None:
+        streams = footage.streams_of(release, out / "tokeniser", lambda f: tell("tokenise", f))
+    streams = streams or []
+    for stream in streams:
+        store.write_stream(out, stream)
+    streams = sorted(streams, key=lambda s: store.person_folder(out, s.person).name)
+    config["kept"] = len(streams)
+    store.write_config(out, config)
+    return streams
+
+
+def clear(out: Path) -> None:
+    """Remove what a training run writes, and nothing else."""
+    for name in ("people", "matched", "tokeniser", "state", "evaluation"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("shared.safetensors", "mix.safetensors", "vocabulary.json", "metrics.jsonl"):
+        (out / name).unlink(missing_ok=True)
+
+
+def _digest(streams: list[Stream]) -> str:
+    """SHA-256 of the steps, so that an interrupted run goes on only with the same data."""
+    sums = hashlib.sha256()
+    for stream in streams:
+        sums.update(repr((stream.person, stream.own, stream.world)).encode())
+        for step in stream.steps:
+            sums.update(repr(step).encode())
+    return sums.hexdigest()
+
+
+class School:
+    """One training run: what every part of it needs to know."""
+
+    def __init__(
+        self,
+        streams: list[Stream],
+        config: dict[str, Any],
+        out: Path,
+        updates: int | None,
+        seconds: float,
+        tell: Progress,
+    ) -> None:
+        self.streams = {s.person: s for s in streams}
+        self.config, self.out, self.tell = config, out, tell
+        self.updates, self.seconds = updates, seconds
+        self.size, self.seed, self.members = config["size"], config["seed"], config["members"]
+        self.numbers = {person: i + 1 for i, person in enumerate(self.streams)}
+        self.cuts: dict[str, tuple[int, int]] = {p: split(s) for p, s in self.streams.items()}
+        seen = [_cut(s, self.cuts[p][1]) for p, s in self.streams.items()]
+        # The closed list may hold what only the development day showed, the held-out day's not.
+        self.vocabulary = fit_vocabulary(seen)
+        # From here on nobody sees a held-out step.
+        self.known = {s.person: self.vocabulary.encode(s) for s in seen}
+        self.fit_part = {p: c.cut(0, self.cuts[p][0]) for p, c in self.known.items()}
+        if not any(len(c) for c in self.fit_part.values()):
+            raise Usage("too few steps: nothing is left to fit", "record more")
+        self.features = {p: features_of(c, self.vocabulary) for p, c in self.known.items()}
+        self.networks_done = 0
+
+    def run(self) -> store.Model:
+        """All stages: choose on the development day, fit again with it, match without it."""
+        vocabulary, config = self.vocabulary, self.config
+        chains = choose_chains(vocabulary, self.fit_part)
+        shape = shape_for(
+            self.size, vocabulary.own_sizes, vocabulary.world_sizes, len(self.numbers)
+        )
+        config["shape"] = shape.to_json()
+        scouts, updates = self._scouts(shape)
+        config["updates"] = updates
+        penalties = self._penalties()
+        config["penalties"] = penalties
+        networks = self._networks(shape, "network", self.known, updates)
+        linear = self._linear(self.known, penalties)
+        matched: dict[str, tuple[list[Network], Linear | None]] = {}
+        for person in self.streams:
+            others = {p: c for p, c in self.known.items() if p != person and len(c)}
+            # Somebody alone in a release has nobody to be compared with: nothing is known then.
+            some = others or {person: self.known[person].cut(0, 1)}
+            pupils = self._networks(shape, f"without-{self.numbers[person]}", some, updates)
+            matched[person] = pupils, self._linear(some, penalties)
+        self.tell("mix", 0.0)
+        full, bare = self._dev_said(chains, scouts, penalties, matched)
+        mixture, matched_mixture = _mixture(full), _mixture(bare)
+        baselines = _baselines(full)
+        config["dev_nats"] = _dev_nats(mixture, full)
+        return store.Model(
+            config, vocabulary, chains, networks, linear, mixture, matched_mixture, baselines,
+            self.streams, self.numbers, matched,
+        )  # fmt: skip
+
+    def _scouts(self, shape: Shape) -> tuple[list[Network], int]:
+        """Networks that have not seen the development day, and how long to fit with it.
+
+        The length is the one that was best on that day, longer by the share of new steps.
+        """
+        dev = [(self.numbers[p], c, self.cuts[p][0]) for p, c in self.known.items()]
+        dev = [row for row in dev if len(row[1]) > row[2]]
+        scouts, lengths = [], []
+        for member in range(self.members):
+            fitted = self._fit(shape, f"scout-{member}", self.fit_part, self.updates, member, dev)
+            scouts.append(fitted.network)
+            lengths.append(fitted.updates)
+        grown = sum(map(len, self.known.values())) / sum(map(len, self.fit_part.values()))
+        return scouts, max(1, round(float(np.mean(lengths)) * min(grown, 2.0)))
+
+    def _networks(
+        self, shape: Shape, name: str, lives: Mapping[str, Codes], updates: int
+    ) -> list[Network]:
+        return [
+            self._fit(shape, f"{name}-{member}", lives, updates, member).network
+            for member in range(self.members)
+        ]
+
+    def _fit(
+        self,
+        shape: Shape,
+        name: str,
+        lives: Mapping[str, Codes],
+        updates: int | None,
+        member: int,
+        dev: list[tuple[int, Codes, int]] | None = None,
+    ) -> fit.Fitted:
+        """One network, its share of the time, its state file and its lines in metrics.jsonl."""
+        planned = self.members * (2 + len(self.streams))
+        seconds = 1e9 if self.updates else 1.5 * self.seconds / planned
+        recipe = fit.recipe_for(self.size, self.seed + member, updates or MOST_UPDATES, seconds)
+        rows = [(self.numbers[p], c) for p, c in lives.items() if len(c)]
+        done = self.networks_done
+
+        def tell(fraction: float) -> None:
+            self.tell("train", (done + min(fraction, 1.0)) / planned)
+
+        path = self.out / "state" / f"{name}.pt"
+        fitted = fit.fit(shape, rows, recipe, path, dev or (), tell)
+        self.networks_done += 1
+        with (self.out / "metrics.jsonl").open("a") as file:
+            for line in fitted.history:
+                file.write(json.dumps({"network": name, **line}) + "\n")
+            last = {"network": name, "kept_update": fitted.updates, "dev": fitted.dev_nats}
+            file.write(json.dumps(last) + "\n")
+        return fitted
+
+    def _part(self, lives: Mapping[str, Codes]) -> dict[str, tuple[Features, np.ndarray]]:
+        """Features and truth of the first steps of people, as many as each life here has."""
+        return {
+            p: (Features(self.features[p].active[: len(c)], self.features[p].count), c.joint)
+            for p, c in lives.items()
+            if len(c)
+        }
+
+    def _penalties(self) -> tuple[float, float]:
+        if not can_be_linear(self.vocabulary):
+            return (0.0, 0.0)
+        dev = {}
+        for person, codes in self.known.items():
+            first = self.cuts[person][0]
+            features = self.features[person]
+            if len(codes) > first:
+                part = Features(features.active[first:], features.count)
+                dev[person] = (part, codes.joint[first:])
+        return choose_penalties(self._part(self.fit_part), dev, self.vocabulary.size)
+
+    def _linear(
+        self, lives: Mapping[str, Codes], penalties: tuple[float, float]
+    ) -> Linear | None:
+        if not can_be_linear(self.vocabulary):
+            return None
+        return fit_linear(self._part(lives), self.vocabulary.size, *penalties)
+
+    def _dev_said(
+        self,
+        chains: tuple[Chain, ...],
+        scouts: list[Network],
+        penalties: tuple[float, float],
+        matched: Mapping[str, tuple[list[Network], Linear | None]],
+    ) -> tuple[list[Said], list[Said]]:
+        """What the panels say on the development day: with everybody's past, and without the
+        person's own. No expert has seen the day of the person that it speaks about."""
+        panel = Panel(self.vocabulary, chains, tuple(scouts), self._linear(self.fit_part, penalties))
+        full, bare = [], []
+        for person, codes in self.known.items():
+            morning = self.cuts[person][0]
+            if len(codes) == morning:
+                continue
+            first = max(morning, len(codes) - most_steps(panel, len(self.streams)))
+            others = {p: c for p, c in self.fit_part.items() if p != person}
+            full.append(panel.listen(person, self.numbers[person], codes, first, others))
+            networks, linear = matched[person]
+            without = Panel(self.vocabulary, chains, tuple(networks), linear)
+            today = codes.cut(morning, len(codes))
+            bare.append(without.listen(person, 0, today, first - morning, others))
+        return full, bare
+
+
+def most_steps(panel: Panel, people: int) -> int:
+    """How many development steps a person may give to the mixture, for memory's sake."""
+    return max(1, int(DEV_BYTES / people / (8 * panel.vocabulary.size * (len(panel.chains) + 2))))
+
+
+def _cut(stream: Stream, stop: int) -> Stream:
+    return Stream(stream.person, stream.own, stream.world, stream.steps[:stop], stream.kind)
+
+
+def _joined(said: list[Said]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    log_p, evidence, joint = ([getattr(s, n) for s in said] for n in ("log_p", "evidence", "joint"))
+    return np.concatenate(log_p), np.concatenate(evidence), np.concatenate(joint)
+
+
+def _mixture(said: list[Said]) -> Mixture:
+    return fit_mixture(said[0].names, *_joined(said))
+
+
+def _dev_nats(mixture: Mixture, said: list[Said]) -> float:
+    """Fitted on these very steps: for the log of the run, not a claim."""
+    rows = [mixture.predict(s.log_p, s.evidence, s.joint) for s in said]
+    picked = [r[np.arange(len(r)), s.joint] for r, s in zip(rows, said, strict=True)]
+    return float(-np.concatenate(picked).mean())
+
+
+def _baselines(said: list[Said]) -> dict[str, list[float]]:
+    """Weights of the baselines, fitted on the development day like everything else.
+
+    `ngram`: of every n-gram (pooled, own, today; orders 1 to 4), the better of their best
+    mixture and the best single one. `repeat_last`: of repeating against the unigram.
+    """
+    log_p, _, joint = _joined(said)
+    steps = np.arange(len(joint))
+    given = np.exp(log_p[steps, : len(BASELINES), joint])
+    mixed = fit_linear_weights(given)
+    single = np.eye(len(BASELINES))[int(np.argmax(np.log(given).mean(0)))]
+    better = max((mixed, single), key=lambda w: float(np.log(given @ w).mean()))
+    last = np.concatenate([repeat_last(s) for s in said])
+    unigram = np.exp(log_p[steps, 0, joint])
+    both = np.stack([last[steps, joint], unigram], axis=1)
+    return {"ngram": better.tolist(), "repeat_last": fit_linear_weights(both).tolist()}
+
+
+def repeat_last(said: Said) -> np.ndarray:
+    """All probability on the step before, [T, C]; even where there is none."""
+    size = said.log_p.shape[2]
+    rows = np.zeros((len(said.joint), size))
+    rows[:1] = 1.0 / size
+    rows[np.arange(1, len(rows)), said.joint[:-1]] = 1.0
+    return rows
+
+
+def encode_all(vocabulary: Vocabulary, streams: Mapping[str, Stream]) -> dict[str, Codes]:
+    """Every person's whole life as arrays."""
+    return {p: vocabulary.encode(s) for p, s in streams.items()}

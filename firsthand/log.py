@@ -1,0 +1,151 @@
+"""The append-only log, kept in the database: what happened, in an order nobody can change.
+
+Entries are written in the same transaction as the change they speak of. Personal fields enter as
+salted commitments; their opening lies beside the entry until the person's salt is destroyed.
+The mathematics is in tlog.py; the vault signs checkpoints.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from firsthand import tlog
+from firsthand.crypto import canonical
+from firsthand.db import metadata
+from firsthand.errors import Damaged
+
+entries = sa.Table(
+    "log_entry",
+    metadata,
+    sa.Column("index", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("entry", sa.LargeBinary, nullable=False),
+    sa.Column("person", sa.String, index=True),
+    sa.Column("opening", sa.LargeBinary),
+)
+hashes = sa.Table(
+    "log_hash",
+    metadata,
+    sa.Column("level", sa.Integer, primary_key=True),
+    sa.Column("index", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry: its place, its public fields, and its personal ones while they can be read."""
+
+    index: int
+    time_ns: int
+    kind: str
+    public: dict[str, Any]
+    private: dict[str, Any] | None
+
+
+def size(connection: Connection) -> int:
+    """How many entries the log holds."""
+    last = connection.scalar(sa.select(sa.func.max(entries.c.index)))
+    return 0 if last is None else last + 1
+
+
+def append(
+    connection: Connection,
+    kind: str,
+    time_ns: int,
+    *,
+    person: str = "",
+    salt: bytes | None = None,
+    private: dict[str, Any] | None = None,
+    **public: Any,
+) -> int:
+    """Adds one entry and returns its index; `private` enters as a commitment under `salt`."""
+    index = size(connection)
+    body = {"v": 1, "kind": kind, "time_ns": time_ns} | public
+    opening = None
+    if salt is not None:
+        opening = canonical({"person": person} | (private or {}))
+        body["subject"] = subject(salt)
+        body["commitment"] = commit(salt, index, opening)
+    entry = canonical(body)
+    connection.execute(
+        entries.insert().values(index=index, entry=entry, person=person or None, opening=opening)
+    )
+    for level, place, value in tlog.new_hashes(index, tlog.leaf_hash(entry), reader(connection)):
+        connection.execute(hashes.insert().values(level=level, index=place, hash=value))
+    return index
+
+
+def subject(salt: bytes) -> str:
+    """The name under which one person's entries can be told from others', while the salt lives."""
+    return hmac.digest(salt, b"subject", "sha256").hex()[:32]
+
+
+def commit(salt: bytes, index: int, opening: bytes) -> str:
+    """The commitment that stands in entry `index` for these personal fields."""
+    return hmac.digest(salt, index.to_bytes(8, "big") + opening, "sha256").hex()
+
+
+def reader(connection: Connection) -> tlog.ReadHash:
+    """A function that reads stored subtree hashes."""
+
+    def read(level: int, index: int) -> bytes:
+        where = (hashes.c.level == level) & (hashes.c.index == index)
+        value = connection.scalar(sa.select(hashes.c.hash).where(where))
+        if value is None:
+            raise Damaged(f"the log lacks hash {index} of level {level}")
+        return value
+
+    return read
+
+
+def root(connection: Connection, at: int | None = None) -> bytes:
+    """The root hash of the whole log, or of its first `at` entries."""
+    return tlog.root(size(connection) if at is None else at, reader(connection))
+
+
+def read(connection: Connection, person: str | None = None, start: int = 0) -> Iterator[Entry]:
+    """The entries from `start` on, of one person if given, oldest first."""
+    query = sa.select(entries).where(entries.c.index >= start).order_by(entries.c.index)
+    if person is not None:
+        query = query.where(entries.c.person == person)
+    for row in connection.execute(query):
+        body = json.loads(row.entry)
+        private = json.loads(row.opening) if row.opening else None
+        yield Entry(row.index, body.pop("time_ns"), body.pop("kind"), body, private)
+
+
+def forget(connection: Connection, person: str) -> None:
+    """Takes away the openings of one person's entries; the entries and proofs stay."""
+    change = entries.update().where(entries.c.person == person)
+    connection.execute(change.values(opening=None, person=None))
+
+
+def verify(connection: Connection) -> int:
+    """Recomputes every hash from the entries and returns the size; Damaged names the first fault."""
+    stored = reader(connection)
+    fresh: dict[tuple[int, int], bytes] = {}
+    count = 0
+    for row in connection.execute(sa.select(entries).order_by(entries.c.index)):
+        if row.index != count:
+            raise Damaged(f"log entry {count} is missing")
+        leaf = tlog.leaf_hash(row.entry)
+        for level, index, value in tlog.new_hashes(count, leaf, lambda lv, i: fresh[lv, i]):
+            fresh[level, index] = value
+            if stored(level, index) != value:
+                raise Damaged(f"log entry {count} was changed")
+        count += 1
+    known = connection.scalar(sa.select(sa.func.count()).select_from(hashes))
+    if known != len(fresh):
+        raise Damaged(f"the log was cut: it holds {count} entries and hashes of more")
+    return count
+
+
+def digest(data: Any) -> str:
+    """SHA-256 of the canonical JSON of `data`, in hexadecimal."""
+    return hashlib.sha256(canonical(data)).hexdigest()

@@ -1,0 +1,1 @@
+"""What a programme costs and yields, before anyone wears a camera."""

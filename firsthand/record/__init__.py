@@ -1,0 +1,1 @@
+"""The device: camera, recorder, card and the way home."""

@@ -1,0 +1,258 @@
+"""Making a release: select, build shards, and publish only if the selection still holds.
+
+A withdrawal, a ballot or a withhold that arrives while shards are built changes the selection;
+then what changed is built anew before anything is published.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from firsthand import log, tlog
+from firsthand.consent import runs
+from firsthand.errors import Failed, NotFound, Refused
+from firsthand.release.scrub import Coarse, statement
+from firsthand.release.selection import Selection, select
+from firsthand.release.tables import names, releases
+from firsthand.release.work import Job, make_shard
+from firsthand.shard import sign_manifest
+from firsthand.vault.vault import Vault
+
+MOST_ROUNDS = 5
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Release:
+    """The exact data that a run may use, pinned to one point in the log."""
+
+    id: str
+    run: str
+    state: str
+    began_ns: int
+    log_index: int | None
+    manifest: dict[str, Any] | None
+    summary: dict[str, Any] | None
+
+
+def make(
+    vault: Vault, run: runs.Run, workers: int = 2, progress: Progress | None = None
+) -> Release:
+    """Makes the release of a run, or continues one that was interrupted.
+
+    `progress` is told (shards done, shards in all). Refused if no one's footage may be used.
+    """
+    release = _begin(vault, run)
+    built: dict[str, dict[str, Any]] = {}
+    # Spawned, not forked: a fork would share database connections and the store's threads.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for _ in range(MOST_ROUNDS):
+            with vault.db.write() as connection:
+                selection = select(connection, run, vault.now_ns())
+                jobs = _jobs(vault, connection, release, run, selection)
+            if not jobs:
+                _give_up(vault, release, selection)
+            _build(pool, [job for job in jobs if job.key not in built], built, progress)
+            published = _publish(vault, run, release, built)
+            if published is not None:
+                return published
+    raise Failed(
+        f"consents changed {MOST_ROUNDS} times while release {release} was made",
+        'run "firsthand release make" again',
+    )
+
+
+def find(connection: Connection, release: str) -> Release:
+    """The release of this id; NotFound."""
+    row = connection.execute(sa.select(releases).where(releases.c.id == release)).first()
+    if row is None:
+        raise NotFound(
+            f"there is no release {release!r}", 'list them with "firsthand release list"'
+        )
+    return Release(**row._mapping)
+
+
+def listed(connection: Connection) -> list[Release]:
+    """All releases, oldest first."""
+    query = sa.select(releases).order_by(releases.c.began_ns)
+    return [Release(**row._mapping) for row in connection.execute(query)]
+
+
+def name_in(connection: Connection, release: str, person: str) -> str:
+    """The name that a person has within a release; NotFound if they are not in it."""
+    where = (names.c.release == release) & (names.c.person == person)
+    name = connection.scalar(sa.select(names.c.name).where(where))
+    if name is None:
+        raise NotFound(f"person {person} is not in release {release}")
+    return name
+
+
+def _begin(vault: Vault, run: runs.Run) -> str:
+    with vault.db.write() as connection:
+        where = (releases.c.run == run.id) & (releases.c.state == "making")
+        known = connection.scalar(sa.select(releases.c.id).where(where))
+        if known is not None:
+            return known
+        release = f"l-{secrets.token_hex(4)}"
+        values = {"id": release, "run": run.id, "state": "making", "began_ns": vault.now_ns()}
+        connection.execute(releases.insert().values(**values))
+    return release
+
+
+def _jobs(
+    vault: Vault, connection: Connection, release: str, run: runs.Run, selection: Selection
+) -> list[Job]:
+    jobs = []
+    for day in selection.days:
+        name = _name(connection, release, day.person)
+        vault.keyring.release_key(release, day.person, make=True)
+        jobs.append(
+            Job(
+                settings=vault.settings,
+                release=release,
+                run=run.id,
+                person=day.person,
+                name=name,
+                day=day.day,
+                sound=day.sound,
+                consents=day.consents,
+                pieces=day.pieces,
+            )
+        )
+    return jobs
+
+
+def _name(connection: Connection, release: str, person: str) -> str:
+    try:
+        return name_in(connection, release, person)
+    except NotFound:
+        name = f"w{secrets.token_hex(4)}"
+        connection.execute(names.insert().values(release=release, person=person, name=name))
+        return name
+
+
+def _build(
+    pool: Executor,
+    jobs: list[Job],
+    built: dict[str, dict[str, Any]],
+    progress: Progress | None,
+) -> None:
+    waiting = {pool.submit(make_shard, job): job for job in jobs}
+    try:
+        for number, done in enumerate(as_completed(waiting), 1):
+            built[waiting[done].key] = done.result()
+            if progress is not None:
+                progress(number, len(jobs))
+    except BaseException:
+        for each in waiting:
+            each.cancel()
+        raise
+
+
+def _publish(
+    vault: Vault, run: runs.Run, release: str, built: dict[str, dict[str, Any]]
+) -> Release | None:
+    """Publishes if what was built is still exactly what may be used, else returns None."""
+    with vault.db.write() as connection:
+        selection = select(connection, run, vault.now_ns())
+        jobs = _jobs(vault, connection, release, run, selection)
+        if not jobs or any(job.key not in built for job in jobs):
+            return None
+        rows = [built[job.key] for job in jobs]
+        manifest = _manifest(vault, connection, run, release, rows)
+        index = log.append(
+            connection,
+            "release_made",
+            vault.now_ns(),
+            release=release,
+            run=run.id,
+            manifest=log.digest(manifest),
+        )
+        signed = sign_manifest(manifest, vault.keyring.log_key())
+        values = {
+            "state": "made",
+            "log_index": index,
+            "manifest": signed,
+            "summary": _summary(selection, rows),
+        }
+        where = releases.c.id == release
+        connection.execute(releases.update().where(where).values(**values))
+        made = find(connection, release)
+    _sweep(vault, release, {job.key for job in jobs})
+    return made
+
+
+def _manifest(
+    vault: Vault,
+    connection: Connection,
+    run: runs.Run,
+    release: str,
+    rows: list[dict[str, Any]],
+) -> dict[str, Any]:
+    size = log.size(connection)
+    checkpoint = tlog.Checkpoint(vault.origin, size, log.root(connection))
+    faces, hidden = (sum(row[name] for row in rows) for name in ("faces", "hidden"))
+    people: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        shard = {name: row[name] for name in ("file", "sha256", "size_bytes", "samples")}
+        people.setdefault(row["person"], []).append(shard)
+    scrubber = Coarse()
+    return {
+        "v": 1,
+        "release": release,
+        "run": run.id,
+        "proposal_sha256": run.proposal_sha256,
+        "permissions": list(run.proposal.permissions),
+        "log_index": size,
+        "checkpoint": checkpoint.sign(vault.keyring.log_key()),
+        "scrubber": {
+            "name": scrubber.name,
+            "version": scrubber.version,
+            "labelled_faces": faces,
+            "hidden_faces": hidden,
+            "statement": statement(scrubber, faces, hidden),
+        },
+        "people": [{"person": name, "shards": people[name]} for name in sorted(people)],
+    }
+
+
+def _summary(selection: Selection, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    pieces = [piece for day in selection.days for piece in day.pieces]
+    return {
+        "people": len({day.person for day in selection.days}),
+        "shards": len(rows),
+        "samples": len(pieces),
+        "footage_ns": sum(piece.stop_ns - piece.start_ns for piece in pieces),
+        "withheld_ns": selection.withheld_ns,
+        "refused": [list(pair) for pair in selection.refused],
+        "size_bytes": sum(row["size_bytes"] for row in rows),
+        "digest": hashlib.sha256("".join(row["sha256"] for row in rows).encode()).hexdigest(),
+    }
+
+
+def _give_up(vault: Vault, release: str, selection: Selection) -> None:
+    with vault.db.write() as connection:
+        for table in (names, releases):
+            column = table.c.release if table is names else table.c.id
+            connection.execute(table.delete().where(column == release))
+    _sweep(vault, release, set())
+    reasons = sorted({reason for _, reason in selection.refused}) or ["nothing was recorded"]
+    raise Refused(
+        f"no footage may be used for this run: {'; '.join(reasons)}",
+        'see "firsthand run show" for each person\'s answer',
+    )
+
+
+def _sweep(vault: Vault, release: str, keep: Iterable[str]) -> None:
+    """Removes shards that were built for a selection which no longer holds."""
+    wanted = set(keep)
+    for key in list(vault.store.keys(f"releases/{release}")):
+        if key not in wanted:
+            vault.store.delete(key)

@@ -1,0 +1,138 @@
+"""What a run may use right now: intervals of segments, person by person, and what stays out.
+
+Pure reading of consent and catalogue in one transaction; no footage is touched.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from firsthand.consent import ask, law, people, runs, withhold
+from firsthand.vault import catalog
+
+SECOND_NS = 10**9
+# Reasons in a gap record that mean a fault, not a choice.
+FAULTS = ("stalled", "dropped", "full", "hot", "failed", "corrupt", "cut")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One allowed interval of one segment (wall ns, stop excluded), and what lies before it."""
+
+    segment: str
+    start_ns: int
+    stop_ns: int
+    gap_before: str
+
+
+@dataclass(frozen=True)
+class PersonDay:
+    """All pieces of one person on one UTC day: what becomes one shard."""
+
+    person: str
+    day: str
+    sound: bool
+    consents: tuple[str, ...]
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The plan of a release, with what was left out: nanoseconds withheld, people and reasons."""
+
+    days: tuple[PersonDay, ...]
+    withheld_ns: int
+    refused: tuple[tuple[str, str], ...]
+
+
+def select(connection: Connection, run: runs.Run, now_ns: int) -> Selection:
+    """The footage that `run` may use at this moment."""
+    days: list[PersonDay] = []
+    refused: list[tuple[str, str]] = []
+    withheld_ns = 0
+    for person in people.listed(connection):
+        if person.status == "erased":
+            continue
+        decision = ask.for_run(connection, run, person, now_ns)
+        if not decision.allowed:
+            refused.append((person.id, decision.reasons[0]))
+            continue
+        sound = law.sound_permitted(connection, person.jurisdiction, now_ns)
+        pieces, kept_back_ns = _pieces(connection, person)
+        withheld_ns += kept_back_ns
+        for day in sorted(pieces):
+            days.append(PersonDay(person.id, day, sound, decision.consents, tuple(pieces[day])))
+    return Selection(tuple(days), withheld_ns, tuple(refused))
+
+
+def _pieces(connection: Connection, person: people.Person) -> tuple[dict[str, list[Piece]], int]:
+    taken = [(item.start_ns, item.stop_ns) for item in withhold.of(connection, person.id)]
+    breaks = _breaks(connection, person.id)
+    found: dict[str, list[Piece]] = {}
+    kept_back_ns, last_ns = 0, None
+    for segment in catalog.of_person(connection, person.id):
+        left = withhold.subtract(segment.start_ns, segment.stop_ns, taken)
+        kept_back_ns += segment.stop_ns - segment.start_ns - sum(b - a for a, b in left)
+        for start_ns, stop_ns in _whole_seconds(segment, left):
+            gap = _gap(last_ns, start_ns, taken, breaks)
+            piece = Piece(segment.id, start_ns, stop_ns, gap)
+            found.setdefault(segment.day, []).append(piece)
+            last_ns = stop_ns
+    return found, kept_back_ns
+
+
+def _whole_seconds(segment: catalog.Segment, left: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Each interval shrunk to the segment's whole seconds (its key frames) where it was cut."""
+    shrunk = []
+    for start_ns, stop_ns in left:
+        if start_ns > segment.start_ns:
+            start_ns += -(start_ns - segment.start_ns) % SECOND_NS
+        if stop_ns < segment.stop_ns:
+            stop_ns -= (stop_ns - segment.start_ns) % SECOND_NS
+        if stop_ns > start_ns:
+            shrunk.append((start_ns, stop_ns))
+    return shrunk
+
+
+def _breaks(connection: Connection, person: str) -> list[tuple[int, int, str]]:
+    """(start, stop, kind of gap) of what the catalogue knows to be missing."""
+    known = []
+    for record in catalog.gaps(connection, person):
+        reason = record.record["reason"]
+        kind = "failed" if reason in FAULTS else "not_recorded"
+        kind = {"withheld": "withheld", "forgotten": "deleted"}.get(record.kind, kind)
+        known.append((record.start_ns, record.stop_ns, kind))
+    query = sa.select(catalog.segments.c.start_ns, catalog.segments.c.stop_ns).where(
+        catalog.segments.c.person == person, catalog.segments.c.state == "erased"
+    )
+    known += [(row.start_ns, row.stop_ns, "deleted") for row in connection.execute(query)]
+    return known
+
+
+def _gap(
+    last_ns: int | None,
+    start_ns: int,
+    taken: list[tuple[int, int]],
+    breaks: list[tuple[int, int, str]],
+) -> str:
+    """Why nothing lies between `last_ns` and `start_ns`; the wearer's choice before faults."""
+    if last_ns is None:
+        return "start"
+    if start_ns - last_ns < SECOND_NS // 2:
+        return "none"
+    if any(begin < start_ns and end > last_ns for begin, end in taken):
+        return "withheld"
+    touching = {kind for begin, end, kind in breaks if begin < start_ns and end > last_ns}
+    ranked = ("withheld", "deleted", "failed", "not_recorded")
+    return next((kind for kind in ranked if kind in touching), "not_recorded")
+
+
+def is_ordered(selection: Selection) -> bool:
+    """Whether each person's pieces follow one another without overlap."""
+    return all(
+        first.stop_ns <= second.start_ns
+        for day in selection.days
+        for first, second in pairwise(day.pieces)
+    )

@@ -1,0 +1,200 @@
+"""The catalogue: which segments the vault holds, where their bytes lie, and who may not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from firsthand.db import metadata
+from firsthand.errors import NotFound
+from firsthand.segment import Record
+
+segments = sa.Table(
+    "segment",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("person", sa.String, nullable=False),
+    sa.Column("device", sa.String, nullable=False),
+    sa.Column("session", sa.String, nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("record", sa.JSON, nullable=False),
+    sa.Column("record_hash", sa.String, nullable=False),
+    sa.Column("object", sa.String, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("start_ns", sa.BigInteger, nullable=False),
+    sa.Column("stop_ns", sa.BigInteger, nullable=False),
+    sa.Column("day", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # stored | erased
+    sa.Column("receipt", sa.JSON, nullable=False),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("device", "seq"),
+    sa.Index("segment_by_time", "person", "start_ns"),
+)
+parts = sa.Table(
+    "segment_part",
+    metadata,
+    sa.Column("segment", sa.String, sa.ForeignKey("segment.id"), primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("offset", sa.BigInteger, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("payload_sha256", sa.String, nullable=False),
+    sa.Column("cut", sa.Boolean, nullable=False),
+    sa.Column("file_key", sa.LargeBinary),  # F wrapped by D; None once erased
+    sa.Column("generation", sa.Integer, nullable=False),  # of D
+)
+uploads = sa.Table(
+    "upload",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("device", sa.String, nullable=False),
+    sa.Column("envelope", sa.JSON, nullable=False),
+    sa.Column("headers", sa.JSON, nullable=False),
+    sa.Column("record_hash", sa.String, nullable=False, index=True),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("part_size", sa.BigInteger, nullable=False),
+    sa.Column("opened_ns", sa.BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One stored segment, or a record without bytes, as the catalogue knows it."""
+
+    id: str
+    person: str
+    device: str
+    session: str
+    seq: int
+    kind: str
+    record: dict[str, Any]
+    record_hash: str
+    object: str
+    size_bytes: int
+    start_ns: int
+    stop_ns: int
+    day: str
+    state: str
+    receipt: dict[str, Any]
+    log_index: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return (self.stop_ns - self.start_ns) / 1e9
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """Where one part's payload lies in its object, and its wrapped file key."""
+
+    segment: str
+    name: str
+    offset: int
+    size_bytes: int
+    payload_sha256: str
+    cut: bool
+    file_key: bytes | None
+    generation: int
+
+
+def day_of(time_ns: int) -> str:
+    """The UTC day of a wall-clock time, as 2026-11-01."""
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%Y-%m-%d")
+
+
+def find(connection: Connection, segment: str) -> Segment:
+    """The segment of this id; NotFound."""
+    row = connection.execute(sa.select(segments).where(segments.c.id == segment)).first()
+    if row is None:
+        raise NotFound(f"there is no segment {segment!r}")
+    return Segment(**row._mapping)
+
+
+def find_record(connection: Connection, device: str, seq: int) -> Segment | None:
+    """What is held of a device's record number `seq`."""
+    query = sa.select(segments).where(segments.c.device == device, segments.c.seq == seq)
+    row = connection.execute(query).first()
+    return Segment(**row._mapping) if row else None
+
+
+def of_person(
+    connection: Connection, person: str, start_ns: int = 0, stop_ns: int = 2**63 - 1
+) -> Sequence[Segment]:
+    """Stored segments of a person that touch an interval (stop excluded), by time."""
+    query = sa.select(segments).where(
+        segments.c.person == person,
+        segments.c.kind == "segment",
+        segments.c.state == "stored",
+        segments.c.start_ns < stop_ns,
+        segments.c.stop_ns > start_ns,
+    )
+    rows = connection.execute(query.order_by(segments.c.start_ns, segments.c.seq))
+    return [Segment(**row._mapping) for row in rows]
+
+
+def gaps(connection: Connection, person: str) -> Sequence[Segment]:
+    """Records of a person that hold no footage but say why, by time."""
+    query = sa.select(segments).where(segments.c.person == person, segments.c.kind != "segment")
+    rows = connection.execute(query.order_by(segments.c.start_ns, segments.c.seq))
+    return [Segment(**row._mapping) for row in rows]
+
+
+def erased_objects(connection: Connection, person: str) -> Sequence[Segment]:
+    """Segments of a person whose keys are destroyed while their bytes still lie in the store."""
+    query = sa.select(segments).where(
+        segments.c.person == person, segments.c.state == "erased", segments.c.object != ""
+    )
+    return [Segment(**row._mapping) for row in connection.execute(query)]
+
+
+def generation(connection: Connection, person: str, day: str) -> int:
+    """The newest generation of the day key that a person's parts of one day are wrapped under."""
+    query = sa.select(sa.func.max(parts.c.generation)).join(segments)
+    where = (segments.c.person == person) & (segments.c.day == day)
+    return connection.scalar(query.where(where)) or 0
+
+
+def days(connection: Connection, person: str) -> Sequence[tuple[str, int, int]]:
+    """(day, segments, footage in ns) for each UTC day with footage of a person."""
+    length = sa.func.sum(segments.c.stop_ns - segments.c.start_ns)
+    query = sa.select(segments.c.day, sa.func.count(), length).where(
+        segments.c.person == person, segments.c.kind == "segment", segments.c.state == "stored"
+    )
+    rows = connection.execute(query.group_by(segments.c.day).order_by(segments.c.day))
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def parts_of(connection: Connection, segment: str) -> dict[str, StoredPart]:
+    """The parts of a segment by name."""
+    rows = connection.execute(sa.select(parts).where(parts.c.segment == segment))
+    return {row.name: StoredPart(**row._mapping) for row in rows}
+
+
+def insert(connection: Connection, segment: Segment, listed: Sequence[StoredPart]) -> None:
+    """Adds a segment and its parts."""
+    connection.execute(segments.insert().values(**vars(segment)))
+    for part in listed:
+        connection.execute(parts.insert().values(**vars(part)))
+
+
+def wall_interval(connection: Connection, record: Record, now_ns: int) -> tuple[int, int]:
+    """Wall-clock bounds in ns of a record.
+
+    A device that did not know the time is placed by its own session: at the offset of a segment
+    already held, else as if the record had ended now.
+    """
+    length_ns = record.boot_ns_end - record.boot_ns_start
+    if record.wall_ns_start > 0:
+        return record.wall_ns_start, record.wall_ns_start + length_ns
+    query = sa.select(segments.c.start_ns, segments.c.record).where(
+        segments.c.device == record.device, segments.c.session == record.session
+    )
+    known = connection.execute(query.order_by(segments.c.seq).limit(1)).first()
+    if known is None:
+        return now_ns - length_ns, now_ns
+    start_ns = known.start_ns + record.boot_ns_start - known.record["boot_ns_start"]
+    return start_ns, start_ns + length_ns

@@ -1,0 +1,81 @@
+"""Carrying out erasure orders: keys first, then bytes, then the log.
+
+Each step can be repeated after an interruption; nothing that stays is ever without its key.
+"""
+
+from firsthand import log, tlog
+from firsthand.consent import erasure
+from firsthand.crypto import unwrap, wrap
+from firsthand.vault import catalog
+from firsthand.vault.catalog import parts, segments
+from firsthand.vault.vault import Vault, file_key_aad
+
+
+def carry_out(vault: Vault, order: erasure.Order) -> dict[str, int]:
+    """Destroys what the order names; returns {"segments", "bytes", "log_index"}.
+
+    An interval takes every segment that touches it. Other people's bytes and keys stay untouched.
+    """
+    whole = order.scope == "person"
+    bounds = (0, 2**63 - 1) if whole else (order.start_ns or 0, order.stop_ns or 0)
+    with vault.db.read() as connection:
+        doomed = list(catalog.of_person(connection, order.person, *bounds))
+    if whole:
+        vault.keyring.destroy_person(order.person)
+    for day in sorted({segment.day for segment in doomed}):
+        _strike(vault, order.person, day, {s.id for s in doomed if s.day == day}, rewrap=not whole)
+    purged = _purge(vault, order.person)
+    with vault.db.write() as connection:
+        index = erasure.done(connection, order, vault.now_ns())
+    return {"segments": len(doomed), "bytes": purged, "log_index": index}
+
+
+def inclusion(vault: Vault, index: int) -> dict[str, object]:
+    """The inclusion proof of a log entry under the log of now: what an erasure receipt rests on."""
+    with vault.db.read() as connection:
+        size = log.size(connection)
+        proof = tlog.inclusion_proof(index, size, log.reader(connection))
+    return {"index": index, "size": size, "proof": [step.hex() for step in proof]}
+
+
+def _strike(vault: Vault, person: str, day: str, gone: set[str], rewrap: bool) -> None:
+    """Takes segments of one day out of the catalogue, moves the day's others under a new D.
+
+    The old D is destroyed last: a crash before leaves both, never neither.
+    """
+    with vault.db.write() as connection:
+        fresh = catalog.generation(connection, person, day) + 1
+        if rewrap:
+            _rewrap(vault, connection, person, day, gone, fresh)
+        struck = parts.update().where(parts.c.segment.in_(gone))
+        connection.execute(struck.values(file_key=None))
+        change = segments.update().where(segments.c.id.in_(gone))
+        connection.execute(change.values(state="erased"))
+    if rewrap:
+        vault.keyring.destroy_day_keys(person, day, before=fresh)
+
+
+def _rewrap(vault: Vault, connection, person: str, day: str, gone: set[str], fresh: int) -> None:  # type: ignore[no-untyped-def]
+    new = vault.keyring.day_key(person, day, fresh, make=True)
+    for segment in catalog.of_person(connection, person):
+        if segment.day != day or segment.id in gone:
+            continue
+        for part in catalog.parts_of(connection, segment.id).values():
+            aad = file_key_aad(person, day, segment.id, part.name, part.payload_sha256)
+            old = vault.keyring.day_key(person, day, part.generation)
+            wrapped = wrap(new, unwrap(old, part.file_key or b"", aad), aad)
+            where = (parts.c.segment == segment.id) & (parts.c.name == part.name)
+            values = {"file_key": wrapped, "generation": fresh}
+            connection.execute(parts.update().where(where).values(**values))
+
+
+def _purge(vault: Vault, person: str) -> int:
+    """Removes the bytes of struck segments from the store; returns how many bytes."""
+    with vault.db.read() as connection:
+        listed = catalog.erased_objects(connection, person)
+    for segment in listed:
+        vault.store.delete(segment.object)
+    with vault.db.write() as connection:
+        where = segments.c.id.in_([segment.id for segment in listed])
+        connection.execute(segments.update().where(where).values(object=""))
+    return sum(segment.size_bytes for segment in listed)

@@ -1,0 +1,321 @@
+"""Ingest: a signed record and its sealed bytes become a stored segment with a signed receipt.
+
+Verified, durable, logged, receipted, in this order, and idempotent. The bytes travel by the
+multipart protocol of web/ingest.py; nothing here knows HTTP.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from firsthand import age, log
+from firsthand.consent import people
+from firsthand.crypto import wrap
+from firsthand.errors import Damaged, NotFound, Refused, Usage
+from firsthand.segment import Receipt, Record, sign_receipt, verify_record
+from firsthand.vault import catalog
+from firsthand.vault.catalog import StoredPart, uploads
+from firsthand.vault.vault import Vault, file_key_aad
+
+# S3's least part size; a broken link costs at most one part.
+PART_SIZE = 5 << 20
+MAX_OBJECT = 2 << 30
+URL_LIFETIME_S = 3600
+
+
+def open_upload(
+    vault: Vault, device: people.Device, envelope: dict[str, Any], headers: dict[str, str]
+) -> dict[str, Any]:
+    """Begins, or finds again, the upload of a signed record.
+
+    Returns {"receipt"} if nothing is left to send, else {"upload", "part_size"}. Damaged, Refused
+    or Usage if the record is not this device's, forks its chain, or lacks its headers.
+    """
+    record = verify_record(envelope, device.key)
+    if (record.device, record.person) != (device.id, device.person):
+        raise Refused(f"record {record.seq} is not by device {device.id} of its person")
+    if record.object_size > MAX_OBJECT:
+        raise Usage(f"record {record.seq} names {record.object_size} bytes, too many")
+    _check_headers(record, headers)
+    digest = record.hash()
+    with vault.db.write() as connection:
+        held = _held(connection, record, digest)
+        if held is not None:
+            return {"receipt": held}
+        refusal = _refusal(vault, connection, record, digest)
+        if refusal is not None:
+            return {"receipt": refusal}
+        if record.object_size == 0:
+            return {"receipt": _store(vault, connection, record, digest, "", {})}
+        query = sa.select(uploads).where(
+            uploads.c.record_hash == digest, uploads.c.device == device.id
+        )
+        known = connection.execute(query).first()
+        if known is not None:
+            return {"upload": known.id, "part_size": known.part_size}
+        upload = secrets.token_hex(16)
+        connection.execute(
+            uploads.insert().values(
+                id=upload,
+                device=device.id,
+                envelope=envelope,
+                headers=headers,
+                record_hash=digest,
+                size_bytes=record.object_size,
+                part_size=PART_SIZE,
+                opened_ns=vault.now_ns(),
+            )
+        )
+    return {"upload": upload, "part_size": PART_SIZE}
+
+
+def missing_parts(vault: Vault, upload: str, device: str) -> tuple[list[dict], list[dict]]:
+    """(parts held, parts to send): each {"number", "size"}, the latter with a signed "url" path."""
+    row = _upload(vault, upload, device)
+    have, need = [], []
+    for number, size in _parts(row.size_bytes, row.part_size):
+        held = vault.store.size(_part_key(upload, number)) == size
+        part = {"number": number, "size": size}
+        if held:
+            have.append(part)
+        else:
+            need.append(part | {"url": _part_url(vault, upload, number)})
+    return have, need
+
+
+def put_part(
+    vault: Vault, upload: str, number: int, expires_s: int, mac: str, data: bytes, md5: str
+) -> str:
+    """Keeps one part and returns its ETag; Refused for a wrong or old URL, Damaged for wrong bytes."""
+    if not hmac.compare_digest(mac, _mac(vault, upload, number, expires_s)):
+        raise Refused("this part URL was not given out by this vault")
+    if vault.now_ns() / 1e9 > expires_s:
+        raise Refused("this part URL has ended", "ask for the upload again to get a new one")
+    row = _upload(vault, upload)
+    size = dict(_parts(row.size_bytes, row.part_size)).get(number)
+    if size != len(data):
+        raise Damaged(f"part {number} has {len(data)} bytes, {size} belong there")
+    digest = hashlib.md5(data, usedforsecurity=False).digest()
+    if md5 and md5 != base64.b64encode(digest).decode():
+        raise Damaged(f"part {number} changed on its way", "send it again")
+    key = _part_key(upload, number)
+    vault.store.delete(key)
+    vault.store.put(key, data)
+    return f'"{digest.hex()}"'
+
+
+def complete(vault: Vault, upload: str, device: str) -> dict[str, Any]:
+    """Joins the parts, reads the object back, verifies it, and returns the signed receipt."""
+    row = _upload(vault, upload, device)
+    with vault.db.read() as connection:
+        enrolled = people.find_device(connection, device)
+    record = verify_record(row.envelope, enrolled.key)
+    numbers = [number for number, _ in _parts(row.size_bytes, row.part_size)]
+    _, need = missing_parts(vault, upload, device)
+    if need:
+        raise Damaged(
+            f"upload {upload} lacks {len(need)} of {len(numbers)} parts", "send them, then complete"
+        )
+    key = f"segments/{secrets.token_hex(16)}"
+    vault.store.join(key, [_part_key(upload, number) for number in numbers])
+    try:
+        _verify_object(vault, key, record)
+        file_keys = _open_headers(vault, record, row.headers)
+        with vault.db.write() as connection:
+            receipt = _held(connection, record, row.record_hash)
+            if receipt is None:
+                receipt = _refusal(vault, connection, record, row.record_hash)
+            if receipt is None:
+                receipt = _store(vault, connection, record, row.record_hash, key, file_keys)
+                key = ""
+            connection.execute(uploads.delete().where(uploads.c.id == upload))
+    except IntegrityError as error:
+        raise Damaged(f"record {record.seq} of {device} was stored twice at once") from error
+    finally:
+        if key:
+            vault.store.delete(key)
+    for number in numbers:
+        vault.store.delete(_part_key(upload, number))
+    return receipt
+
+
+def abort(vault: Vault, upload: str, device: str) -> None:
+    """Gives up an upload and removes its parts; NotFound."""
+    row = _upload(vault, upload, device)
+    with vault.db.write() as connection:
+        connection.execute(uploads.delete().where(uploads.c.id == upload))
+    for number, _ in _parts(row.size_bytes, row.part_size):
+        vault.store.delete(_part_key(upload, number))
+
+
+def _held(connection: Connection, record: Record, digest: str) -> dict[str, Any] | None:
+    held = catalog.find_record(connection, record.device, record.seq)
+    if held is None:
+        return None
+    if held.record_hash != digest:
+        raise Refused(
+            f"device {record.device} signed two different records numbered {record.seq}",
+            "its key may be copied: revoke the device and enrol it anew",
+        )
+    return held.receipt
+
+
+def _refusal(
+    vault: Vault, connection: Connection, record: Record, digest: str
+) -> dict[str, Any] | None:
+    person = people.find(connection, record.person)
+    if person.status == "active":
+        return None
+    index = log.append(connection, "ingest_refused", vault.now_ns(), record=digest)
+    return _receipt(vault, connection, record, digest, index, "refused", person.status)
+
+
+def _store(
+    vault: Vault,
+    connection: Connection,
+    record: Record,
+    digest: str,
+    key: str,
+    file_keys: dict[str, bytes],
+) -> dict[str, Any]:
+    person = people.find(connection, record.person)
+    segment = people.new_id("s")
+    start_ns, stop_ns = catalog.wall_interval(connection, record, vault.now_ns())
+    day = catalog.day_of(start_ns)
+    private = {"segment": segment, "start_ns": start_ns, "stop_ns": stop_ns}
+    index = people.note(
+        connection, f"{record.kind}_stored", person, vault.now_ns(), private=private, record=digest
+    )
+    receipt = _receipt(vault, connection, record, digest, index, "stored", "")
+    listed, offset = [], 0
+    generation = catalog.generation(connection, person.id, day)
+    day_key = b""
+    if record.parts:
+        day_key = vault.keyring.day_key(person.id, day, generation, make=True)
+    for part in record.parts:
+        aad = file_key_aad(person.id, day, segment, part.name, part.payload_sha256)
+        wrapped = wrap(day_key, file_keys[part.name], aad)
+        size, sha256 = part.size_bytes, part.payload_sha256
+        stored = StoredPart(segment, part.name, offset, size, sha256, part.cut, wrapped, generation)
+        listed.append(stored)
+        offset += size
+    catalog.insert(
+        connection,
+        catalog.Segment(
+            id=segment,
+            person=person.id,
+            device=record.device,
+            session=record.session,
+            seq=record.seq,
+            kind=record.kind,
+            record=record.to_json(),
+            record_hash=digest,
+            object=key,
+            size_bytes=record.object_size,
+            start_ns=start_ns,
+            stop_ns=stop_ns,
+            day=day,
+            state="stored",
+            receipt=receipt,
+            log_index=index,
+        ),
+        listed,
+    )
+    return receipt
+
+
+def _receipt(
+    vault: Vault,
+    connection: Connection,
+    record: Record,
+    digest: str,
+    index: int,
+    kind: str,
+    reason: str,
+) -> dict[str, Any]:
+    receipt = Receipt(
+        kind=kind,
+        record_hash=digest,
+        device=record.device,
+        session=record.session,
+        seq=record.seq,
+        object_sha256=record.object_sha256,
+        object_size=record.object_size,
+        log_index=index,
+        log_root=log.root(connection, index + 1).hex(),
+        time_ns=vault.now_ns(),
+        reason=reason,
+    )
+    return sign_receipt(receipt, vault.keyring.log_key())
+
+
+def _verify_object(vault: Vault, key: str, record: Record) -> None:
+    whole = hashlib.sha256()
+    for chunk in vault.store.chunks(key):
+        whole.update(chunk)
+    if whole.hexdigest() != record.object_sha256:
+        raise Damaged(f"the bytes of record {record.seq} are not what it names", "send them again")
+    offset = 0
+    for part in record.parts:
+        digest = hashlib.sha256()
+        for at in range(offset, offset + part.size_bytes, PART_SIZE):
+            size = min(PART_SIZE, offset + part.size_bytes - at)
+            digest.update(vault.store.read(key, at, size))
+        offset += part.size_bytes
+        if digest.hexdigest() != part.payload_sha256:
+            raise Damaged(f"part {part.name} of record {record.seq} is not what it names")
+
+
+def _check_headers(record: Record, headers: dict[str, str]) -> None:
+    for part in record.parts:
+        header = _header(headers, part.name)
+        if hashlib.sha256(header).hexdigest() != part.header_sha256:
+            raise Damaged(f"the header of part {part.name} is not what record {record.seq} names")
+
+
+def _open_headers(vault: Vault, record: Record, headers: dict[str, str]) -> dict[str, bytes]:
+    identities = vault.keyring.ingest_identities(record.person)
+    return {
+        part.name: age.open_header(_header(headers, part.name), identities) for part in record.parts
+    }
+
+
+def _header(headers: dict[str, str], name: str) -> bytes:
+    try:
+        return base64.b64decode(headers[name], validate=True)
+    except (KeyError, TypeError, binascii.Error) as error:
+        raise Damaged(f"the age header of part {name} is missing or not base64") from error
+
+
+def _upload(vault: Vault, upload: str, device: str | None = None) -> sa.Row:
+    with vault.db.read() as connection:
+        row = connection.execute(sa.select(uploads).where(uploads.c.id == upload)).first()
+    if row is None or (device is not None and row.device != device):
+        raise NotFound(f"there is no upload {upload}", "begin it again with the signed record")
+    return row
+
+
+def _parts(size: int, part_size: int) -> list[tuple[int, int]]:
+    starts = range(0, size, part_size)
+    return [(at // part_size + 1, min(part_size, size - at)) for at in starts]
+
+
+def _part_key(upload: str, number: int) -> str:
+    return f"uploads/{upload}/{number:05d}"
+
+
+def _part_url(vault: Vault, upload: str, number: int) -> str:
+    expires_s = int(vault.now_ns() / 1e9) + URL_LIFETIME_S
+    mac = _mac(vault, upload, number, expires_s)
+    return f"/api/uploads/{upload}/parts/{number}?expires={expires_s}&mac={mac}"
+
+
+def _mac(vault: Vault, upload: str, number: int, expires_s: int) -> str:
+    return hmac.digest(vault.url_key(), f"{upload}|{number}|{expires_s}".encode(), "sha256").hex()
