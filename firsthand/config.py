@@ -7,8 +7,9 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from firsthand.errors import Failed, Refused, Usage
 
@@ -25,17 +26,17 @@ class Settings:
     vault_url: str = ""
     host: str = "127.0.0.1"
     port: int = 8707
-    passphrase: str = ""
+    passphrase: str = field(default="", repr=False)
 
     @property
     def database(self) -> str:
         """URL of the catalogue's database."""
-        return self.database_url or f"sqlite:///{self.data / 'vault' / 'firsthand.db'}"
+        return self.database_url or f"sqlite:///{quote(str(self.data / 'vault' / 'firsthand.db'))}"
 
     @property
     def store(self) -> str:
         """URL of the object store."""
-        return self.store_url or f"file://{(self.data / 'vault' / 'objects').resolve()}"
+        return self.store_url or (self.data / "vault" / "objects").resolve().as_uri()
 
     @property
     def vault(self) -> str:
@@ -51,9 +52,12 @@ def load(
     file = settings.data / "firsthand.toml"
     if file.exists():
         try:
-            settings = _apply(settings, tomllib.loads(file.read_text()), str(file))
-        except tomllib.TOMLDecodeError as error:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise Usage(f"{file} is not valid TOML: {error}", "mend or remove the file") from error
+        if "data" in values:
+            raise Usage(f"{file} names another data folder", "name it with --data instead")
+        settings = _apply(settings, values, str(file))
     known = {f"FIRSTHAND_{item.name.upper()}": item.name for item in fields(Settings)}
     found = {name: environment[key] for key, name in known.items() if environment.get(key)}
     settings = _apply(settings, {k: v for k, v in found.items() if k != "data"}, "environment")
@@ -68,7 +72,7 @@ def mark(folder: Path, kind: str) -> Path:
     file = folder / MARK
     try:
         if file.exists():
-            held = json.loads(file.read_text())["kind"]
+            held = _held(file)
             if held != kind:
                 raise Refused(
                     f"{folder} holds {held} data, and this is {kind} data",
@@ -82,7 +86,7 @@ def mark(folder: Path, kind: str) -> Path:
             )
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         file.write_text(json.dumps({"firsthand": 1, "kind": kind}) + "\n")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failed(
             f"cannot use {folder} as data folder: {error}", "choose another with --data"
         ) from error
@@ -92,9 +96,13 @@ def mark(folder: Path, kind: str) -> Path:
 def kind_of(folder: Path) -> str | None:
     """The kind of data this folder holds, or None if it is no data folder."""
     try:
-        return json.loads((folder / MARK).read_text())["kind"]
-    except (OSError, ValueError, KeyError):
+        return _held(folder / MARK)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _held(file: Path) -> str:
+    return json.loads(file.read_text())["kind"]
 
 
 def _apply(settings: Settings, values: Mapping[str, object], source: str) -> Settings:
@@ -103,8 +111,12 @@ def _apply(settings: Settings, values: Mapping[str, object], source: str) -> Set
     for name, value in values.items():
         if name not in known:
             raise Usage(f"{source} has an unknown setting {name!r}", f"known: {', '.join(known)}")
+        kind = type(getattr(settings, name))
+        # Text becomes a number or a path, as in the environment; nothing else is turned around.
+        if not isinstance(value, str | kind) or isinstance(value, bool):
+            raise Usage(f"{source} setting {name!r} must be of type {kind.__name__}")
         try:
-            changes[name] = type(getattr(settings, name))(value)  # type: ignore[call-arg]
-        except (TypeError, ValueError) as error:
+            changes[name] = kind(value)
+        except ValueError as error:
             raise Usage(f"{source} setting {name!r} has a wrong value {value!r}") from error
     return replace(settings, **changes)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ Each room declares its own tables on `metadata`; this file opens the database, m
 tables, and hands out transactions.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DatabaseError
 
-from firsthand.errors import Damaged, Failed
+from firsthand.errors import Damaged, Failed, Locked
 
 SCHEMA_VERSION = 1
+BUSY_MS = 30_000  # how long one connection waits for another
 metadata = sa.MetaData()
 
 
@@ -64,26 +66,41 @@ class Database:
             yield connection
 
     def compact(self) -> None:
-        """Rewrites the file so that deleted rows are gone from free pages and write-ahead log."""
+        """Rewrites the file so that deleted rows are gone from free pages and write-ahead log.
+
+        Locked if other connections keep it from that.
+        """
         if self.engine.dialect.name != "sqlite":
             return
         raw = self.engine.raw_connection()
         try:
             raw.execute("VACUUM")
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            ((busy, _, _),) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError as error:
+            raise _in_use(self.engine) from error
         finally:
             raw.close()
+        if busy:
+            raise _in_use(self.engine)
 
     def close(self) -> None:
         """Closes all connections."""
         self.engine.dispose()
 
 
+def _in_use(engine: sa.Engine) -> Locked:
+    return Locked(
+        f"{engine.url.database} is in use, so deleted rows may still lie in it",
+        "stop what reads it, then try again",
+    )
+
+
 def _sqlite_settings(connection, _record) -> None:  # type: ignore[no-untyped-def]
     # The driver must not start transactions by itself; _sqlite_begin does.
     connection.isolation_level = None
     # FULL: in WAL mode NORMAL loses commits at a power cut, and a receipt may not be lost.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+    for pragma in (f"busy_timeout={BUSY_MS}", *settings):
         connection.execute(f"PRAGMA {pragma}")
 
 

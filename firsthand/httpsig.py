@@ -5,7 +5,6 @@ and a nonce. The caller keeps the nonces it has seen.
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -55,7 +54,7 @@ def verify_request(
         raise Damaged("the body of this request is not what was signed")
     try:
         signature = base64.b64decode(headers.get("signature", "")[5:-1], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Damaged("the signature of this request is not base64") from error
     parameters = headers["signature-input"].removeprefix("sig=")
     base = _base(method, path, headers["content-digest"], parameters)

@@ -146,6 +146,20 @@ def verify(connection: Connection) -> int:
     return count
 
 
+def verify_openings(connection: Connection, person: str, salt: bytes) -> int:
+    """Checks what stands beside one person's entries against them; returns how many. Damaged."""
+    name, count = subject(salt), 0
+    for row in connection.execute(sa.select(entries).order_by(entries.c.index)):
+        body = json.loads(row.entry)
+        if (body.get("subject") == name) != (row.person == person):
+            raise Damaged(f"log entry {row.index} was given to another person")
+        if row.person == person:
+            if body["commitment"] != commit(salt, row.index, row.opening or b""):
+                raise Damaged(f"the personal fields of log entry {row.index} were changed")
+            count += 1
+    return count
+
+
 def digest(data: Any) -> str:
     """SHA-256 of the canonical JSON of `data`, in hexadecimal."""
     return hashlib.sha256(canonical(data)).hexdigest()

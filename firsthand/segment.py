@@ -4,7 +4,6 @@ Bytes and signatures only. Sealing is in age.py, the card in record/, storage in
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import math
@@ -84,7 +83,9 @@ class Record:
     def from_json(cls, data: dict[str, Any]) -> "Record":
         """A record from JSON values; Damaged if a field is missing, unknown or of the wrong kind."""
         record = _build(cls, data, "record")
-        parts = tuple(_build(Part, part, "part") for part in data.get("parts", ()))
+        if not isinstance(record.parts, list | tuple) or not isinstance(record.media, dict):
+            raise Damaged("record has parts or media of the wrong kind")
+        parts = tuple(_build(Part, part, "part") for part in record.parts)
         record = cls(**{**vars(record), "parts": parts})
         _check(record)
         return record
@@ -134,8 +135,8 @@ def sign_receipt(receipt: Receipt, key: SigningKey) -> dict[str, Any]:
 def verify_receipt(envelope: dict[str, Any], key: VerifyKey) -> Receipt:
     """The receipt inside an envelope; Damaged unless this key signed exactly these bytes."""
     receipt = _build(Receipt, _verify("receipt", envelope, key, RECEIPT_CONTEXT), "receipt")
-    if receipt.kind not in ("stored", "refused"):
-        raise Damaged(f"receipt has unknown kind {receipt.kind!r}")
+    if receipt.v != VERSION or receipt.kind not in ("stored", "refused"):
+        raise Damaged(f"receipt has unknown kind {receipt.kind!r} or version {receipt.v}")
     return receipt
 
 
@@ -178,7 +179,7 @@ def _verify(name: str, envelope: Any, key: VerifyKey, context: str) -> dict[str,
         raise Damaged(f"this is no signed {name}")
     try:
         signature = base64.b64decode(str(envelope.get("signature")), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Damaged(f"the signature of this {name} is not base64") from error
     key.verify(context, canonical(envelope[name]), signature)
     return envelope[name]
@@ -209,9 +210,11 @@ def _check(record: Record) -> None:
     if record.kind not in KINDS or record.wall_quality not in WALL_QUALITIES:
         raise Damaged("record has an unknown kind or wall_quality")
     numbers = [record.seq, record.object_size, record.boot_ns_end - record.boot_ns_start]
-    numbers += [part.size_bytes for part in record.parts]
+    numbers += [record.frames, record.dropped, record.longest_gap_ns]
     if min(numbers) < 0:
         raise Damaged("record has a negative size, number or duration")
+    if any(min(part.size_bytes, part.header_size) < 1 for part in record.parts):
+        raise Damaged("record has a part without bytes")
     names = [part.name for part in record.parts]
     if names != [name for name in PARTS if name in names]:
         raise Damaged("record has unknown parts, or parts out of order")

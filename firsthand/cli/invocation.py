@@ -4,6 +4,7 @@ A plain module value and no context variable: threads that a command starts must
 """
 
 from pathlib import Path
+from typing import Any
 
 from firsthand.config import Settings, load
 
@@ -16,6 +17,6 @@ def begin(folder: Path | None) -> None:
     _folder = folder
 
 
-def settings(**flags: object) -> Settings:
+def settings(**flags: Any) -> Settings:
     """Settings of this invocation; `flags` that are not None overrule file and environment."""
     return load(_folder, **flags)

@@ -5,7 +5,7 @@ rich is imported only where a table or a bar is drawn, so that help and --json s
 
 import json
 import os
-import shlex
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,8 +28,13 @@ def show_json(value: Any) -> None:
 
 def event(name: str, **details: object) -> None:
     """Prints an event to stderr: a name and fields. Never footage, keys or places."""
-    words = [f"{key}={shlex.quote(str(value))}" for key, value in details.items()]
+    words = [f"{key}={_word(str(value))}" for key, value in details.items()]
     print(" ".join([name, *words]), file=sys.stderr)
+
+
+def _word(value: str) -> str:
+    plain = re.fullmatch(r"[^\s\"\\=]+", value)
+    return value if plain and value.isprintable() else json.dumps(value, ensure_ascii=False)
 
 
 def table(
@@ -73,7 +78,8 @@ def progress(label: str, total: float | None = None) -> Iterator[Callable[..., N
         task = bar.add_task(label, total=total)
 
         def move(done: float, total: float | None = None) -> None:
-            bar.update(task, completed=done, **({} if total is None else {"total": total}))
+            # None leaves the total as it was.
+            bar.update(task, completed=done, total=total)
 
         yield move
         end = bar.tasks[0].total

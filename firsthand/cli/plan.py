@@ -22,6 +22,18 @@ TITLES = {
     "tokens": "Tokens (arithmetic: no tokeniser was run at this scale)",
     "compute": "Compute, one epoch (arithmetic: nothing of this size was trained)",
 }
+# How a reader writes the units that stand in the lines' names.
+WORDS = {
+    "gb": "GB",
+    "tb": "TB",
+    "pb": "PB",
+    "mb": "MB",
+    "mbit": "Mbit",
+    "gbit": "Gbit",
+    "gpu": "GPU",
+    "flop": "FLOP",
+    "essays": "essay's",
+}
 
 
 def _input(name: str, help_text: str) -> Any:
@@ -103,7 +115,7 @@ def _as_tables(lines: list[Line]) -> None:
     for section, title in TITLES.items():
         rows = [
             [
-                line.name.replace("_", " "),
+                _label(line.name),
                 line.formula,
                 text(line.value),
                 line.unit,
@@ -114,4 +126,16 @@ def _as_tables(lines: list[Line]) -> None:
         ]
         table(columns, rows, title=title, right="value essay")
     if essay:
-        say("The essay's total is $3,000 more than the sum of its parts; both are shown.")
+        _compare_totals({line.name: line for line in lines})
+
+
+def _label(name: str) -> str:
+    return " ".join(WORDS.get(word, word) for word in name.split("_"))
+
+
+def _compare_totals(lines: dict[str, Line]) -> None:
+    exact, parts = lines["total_dollars"], lines["sum_of_the_essays_parts"]
+    say(
+        f"Unrounded, the parts add up to ${text(exact.value)}; as the essay rounds them,"
+        f" to ${text(parts.value)}; the essay states ${text(exact.essay or Fraction(0))}."
+    )

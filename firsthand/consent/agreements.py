@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from firsthand.consent import people, text
 from firsthand.consent.tables import consents
 from firsthand.consent.vocabulary import check_modifiers, check_permissions
-from firsthand.errors import NotFound, Refused, Usage
+from firsthand.errors import NotFound, Usage
 
 YEAR_NS = 365 * 86_400 * 10**9
 
@@ -48,8 +48,7 @@ def give(
     """Records a consent to the current text, for a year unless stated; Usage or Refused."""
     given_ns = now_ns or time.time_ns()
     ends_ns = given_ns + YEAR_NS if expires_ns is None else expires_ns
-    if person.status != "active":
-        raise Refused(f"person {person.name} is {person.status}", "only an active person consents")
+    people.require_active(connection, person)
     if ends_ns <= given_ns:
         raise Usage("this consent would end before it begins", "give a later end")
     words = text.read_text()
@@ -70,7 +69,7 @@ def give(
 def withdraw(
     connection: Connection, person: people.Person, consent: str, now_ns: int | None = None
 ) -> Consent:
-    """Withdraws one consent; from this log entry on it permits nothing. Withdrawing twice is once."""
+    """Withdraws one consent, which then permits nothing; withdrawing twice is once."""
     found = next((item for item in of(connection, person.id) if item.id == consent), None)
     if found is None:
         raise NotFound(f"{person.name} has no consent {consent}", 'see "firsthand consent list"')

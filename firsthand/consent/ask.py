@@ -39,4 +39,5 @@ def require_self(
 
 
 def _facts(connection: Connection, person: people.Person, answer: str) -> Facts:
-    return Facts(person.status, tuple(agreements.of(connection, person.id)), answer)
+    status = people.find(connection, person.id).status  # as it is now, not when it was looked up
+    return Facts(status, tuple(agreements.of(connection, person.id)), answer)

@@ -40,7 +40,7 @@ def decide(use: Use, facts: Facts, now_ns: int) -> Decision:
         return Decision(False, (f"the person {said}",))
     if not use.permissions:
         return Decision(False, ("the use names no purpose",))
-    needed = use.permissions | ({"fh:commercial"} if use.commercial else frozenset())
+    needed = use.permissions | ({"fh:commercial"} if use.earns else frozenset())
     used: list[str] = []
     reasons: list[str] = []
     for permission in sorted(needed):

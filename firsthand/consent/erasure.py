@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent import people
-from firsthand.consent.tables import consents, devices, erasures, withholds
+from firsthand.consent.tables import ballots, consents, erasures, rules, withholds
 from firsthand.errors import Usage
 
 
@@ -32,10 +32,16 @@ def order(
     interval: tuple[int, int] | None = None,
     now_ns: int | None = None,
 ) -> Order:
-    """Orders the erasure of an interval (wall ns, stop excluded), or of the person."""
+    """Orders the erasure of an interval (wall ns, stop excluded), or of the person.
+
+    An equal order that is still open is returned instead: carrying it out again finishes it.
+    """
     if interval is not None and interval[0] >= interval[1]:
         raise Usage("this interval is empty", "give a start before its stop")
     start_ns, stop_ns = interval or (None, None)
+    for known in open_orders(connection):
+        if (known.person, known.start_ns, known.stop_ns) == (person.id, start_ns, stop_ns):
+            return known
     ordered_ns = now_ns or time.time_ns()
     values = {"id": people.new_id("e"), "scope": "interval" if interval else "person"}
     private = values | {"start_ns": start_ns, "stop_ns": stop_ns}
@@ -45,25 +51,36 @@ def order(
     return Order(**row, done_ns=None)  # type: ignore[arg-type]
 
 
-def done(connection: Connection, order: Order, now_ns: int | None = None) -> int:
-    """Notes that the vault carried the order out; returns the log index of that entry.
+def covers(connection: Connection, person: str, start_ns: int, stop_ns: int) -> bool:
+    """Whether an order erases, or has erased, any of this interval of a person."""
+    query = sa.select(erasures.c.id).where(
+        erasures.c.person == person, erasures.c.start_ns < stop_ns, erasures.c.stop_ns > start_ns
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
-    After a person's erasure no log entry of theirs can be read any more, though each still proves
-    its place.
+
+def forget(connection: Connection, person: str) -> None:
+    """Takes away all that this room knows of a person but that there was one.
+
+    No log entry of theirs can be read any more, though each still proves its place. Their devices
+    stay enrolled, so that each can get the vault's signed refusal and clear its card.
     """
+    where = people.people.c.id == person
+    gone = {"status": "erased", "salt": None, "name": f"erased {person}", "jurisdiction": ""}
+    connection.execute(people.people.update().where(where).values(**gone))
+    for table in (consents, withholds, rules, ballots):
+        connection.execute(table.delete().where(table.c.person == person))
+    bounds = erasures.update().where(erasures.c.person == person)
+    connection.execute(bounds.values(start_ns=None, stop_ns=None))
+    log.forget(connection, person)
+
+
+def done(connection: Connection, order: Order, now_ns: int | None = None) -> int:
+    """Notes that the vault carried the order out; returns the log index of that entry."""
     done_ns = now_ns or time.time_ns()
     index = log.append(connection, "erasure_done", done_ns, order=order.id, scope=order.scope)
     where = erasures.c.id == order.id
     connection.execute(erasures.update().where(where).values(done_ns=done_ns))
-    if order.scope == "person":
-        person = people.people.c.id == order.person
-        gone = {"status": "erased", "salt": None, "name": f"erased {order.person}"}
-        connection.execute(people.people.update().where(person).values(**gone, jurisdiction=""))
-        for table in (consents, withholds):
-            connection.execute(table.delete().where(table.c.person == order.person))
-        mine = devices.c.person == order.person
-        connection.execute(devices.update().where(mine).values(status="revoked"))
-        log.forget(connection, order.person)
     return index
 
 

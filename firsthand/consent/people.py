@@ -1,5 +1,6 @@
 """People: wearers and their devices; nobody is ever deleted from the list, only erased."""
 
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -37,9 +38,9 @@ class Device:
     status: str
 
 
-def new_id(letter: str) -> str:
+def new_id(letter: str, size_bytes: int = 4) -> str:
     """A random id such as p-4f1c09aa: the letter tells what it names."""
-    return f"{letter}-{secrets.token_hex(4)}"
+    return f"{letter}-{secrets.token_hex(size_bytes)}"
 
 
 def add(
@@ -49,6 +50,8 @@ def add(
     name = name.strip()
     if not name or len(name) > 80 or not name.isprintable():
         raise Usage(f"{name!r} is no name", "give 1 to 80 printable characters")
+    if re.search(r"\bp-[0-9a-f]{8}\b", name):
+        raise Usage(f"{name!r} reads like the id of a person", "choose another name")
     added_ns = now_ns or time.time_ns()
     person = Person(new_id("p"), name, jurisdiction, "active", secrets.token_bytes(32), added_ns)
     try:
@@ -61,19 +64,31 @@ def add(
 
 
 def note(connection: Connection, kind: str, person: Person, now_ns: int, **fields) -> int:  # type: ignore[no-untyped-def]
-    """Writes a log entry about this person, their fields committed to under their salt."""
-    return log.append(connection, kind, now_ns, person=person.id, salt=person.salt, **fields)
+    """Writes a log entry about this person, their fields committed to under their salt.
+
+    Refused once they are erased: there is no salt any more, and nothing may be known of them anew.
+    """
+    # Read again: whoever calls may have looked the person up before the erasure.
+    salt = find(connection, person.id).salt
+    if salt is None:
+        raise Refused(f"person {person.id} is erased", "nothing is kept of an erased person")
+    return log.append(connection, kind, now_ns, person=person.id, salt=salt, **fields)
+
+
+def require_active(connection: Connection, person: Person) -> None:
+    """Refused unless the person takes part at this moment."""
+    status = find(connection, person.id).status
+    if status != "active":
+        raise Refused(f"person {person.name} is {status}", "only an active person can do this")
 
 
 def find(connection: Connection, name_or_id: str) -> Person:
-    """The person of this name or id; NotFound."""
-    where = (people.c.id == name_or_id) | (people.c.name == name_or_id)
-    row = connection.execute(sa.select(people).where(where)).first()
-    if row is None:
-        raise NotFound(
-            f"there is no person {name_or_id!r}", 'list them with "firsthand person list"'
-        )
-    return Person(**row._mapping)
+    """The person of this name or id, the id first; NotFound."""
+    for column in (people.c.id, people.c.name):
+        row = connection.execute(sa.select(people).where(column == name_or_id)).first()
+        if row is not None:
+            return Person(**row._mapping)
+    raise NotFound(f"there is no person {name_or_id!r}", 'list them with "firsthand person list"')
 
 
 def listed(connection: Connection) -> Sequence[Person]:
@@ -86,11 +101,15 @@ def enrol(
     connection: Connection, person: Person, device: str, key: VerifyKey, now_ns: int | None = None
 ) -> Device:
     """Binds a device's signing key to a person; Refused unless the person takes part."""
-    if person.status != "active":
-        raise Refused(f"person {person.name} is {person.status}", "enrol an active person")
+    require_active(connection, person)
+    if not re.fullmatch(r"[\w-]{1,64}", device, re.ASCII):
+        raise Usage(f"{device!r} is no device name", "use letters, digits, - and _")
     added_ns = now_ns or time.time_ns()
     values = {"id": device, "person": person.id, "key": str(key), "status": "active"}
-    connection.execute(devices.insert().values(added_ns=added_ns, **values))
+    try:
+        connection.execute(devices.insert().values(added_ns=added_ns, **values))
+    except IntegrityError as error:
+        raise Usage(f"there is already a device {device}", "choose another name") from error
     note(connection, "device_enrolled", person, added_ns, device=device, key=str(key))
     return Device(device, person.id, key, "active")
 

@@ -12,7 +12,7 @@ from firsthand import log
 from firsthand.consent import people
 from firsthand.consent.tables import ballots, rules, runs
 from firsthand.consent.vocabulary import Use, check_permissions
-from firsthand.errors import NotFound, Refused, Usage
+from firsthand.errors import NotFound, Usage
 
 CHOICES = ("yes", "no")
 
@@ -91,8 +91,7 @@ def vote(
     """Casts or changes a person's ballot; the last one counts."""
     if choice not in CHOICES:
         raise Usage(f"a ballot is yes or no, not {choice!r}")
-    if person.status != "active":
-        raise Refused(f"person {person.name} is {person.status}", "only an active person decides")
+    people.require_active(connection, person)
     cast_ns = now_ns or time.time_ns()
     index = people.note(
         connection,
@@ -133,8 +132,11 @@ def set_rule(
 def answer(connection: Connection, run: Run, person: str) -> str:
     """A person's answer: their ballot, else their standing rules, else "silent".
 
-    Rules say yes only if there is one that says yes for every purpose of the run.
+    Rules say yes only if there is one that says yes for every purpose of the run. Nobody has
+    answered a run that is not, word for word, the one in the log.
     """
+    if not _is_logged(connection, run):
+        return "silent"
     where = (ballots.c.run == run.id) & (ballots.c.person == person)
     ballot = connection.execute(sa.select(ballots).where(where)).first()
     if ballot is not None:
@@ -145,6 +147,12 @@ def answer(connection: Connection, run: Run, person: str) -> str:
     if "no" in choices:
         return "no"
     return "yes" if all(choice == "yes" for choice in choices) else "silent"
+
+
+def _is_logged(connection: Connection, run: Run) -> bool:
+    entry = next(log.read(connection, start=run.log_index), None)
+    found = entry is not None and (entry.kind, entry.public.get("run")) == ("run_proposed", run.id)
+    return found and log.digest(entry.public["proposal"]) == run.proposal_sha256
 
 
 def _run(row: Any) -> Run:

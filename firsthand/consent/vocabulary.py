@@ -30,10 +30,15 @@ class Use:
     ethics_approval: str = ""
     ends_ns: int = 0
 
+    @property
+    def earns(self) -> bool:
+        """Whether the use is commercial, by its own word or by a purpose it names."""
+        return self.commercial or "fh:commercial" in self.permissions
+
 
 MODIFIERS: dict[str, tuple[str, Callable[[Use], bool]]] = {
-    "DUO:0000046": ("non-commercial use only", lambda use: not use.commercial),
-    "DUO:0000021": ("ethics approval required", lambda use: bool(use.ethics_approval)),
+    "DUO:0000046": ("non-commercial use only", lambda use: not use.earns),
+    "DUO:0000021": ("ethics approval required", lambda use: bool(use.ethics_approval.strip())),
     "DUO:0000025": ("time limit: the run must say when it ends", lambda use: use.ends_ns > 0),
 }
 

@@ -50,6 +50,7 @@ def lift(
     """Lets a withheld interval be used again, under the person's consents."""
     at_ns = now_ns or time.time_ns()
     where = (withholds.c.id == withheld) & (withholds.c.person == person.id)
+    where &= withholds.c.lifted_ns.is_(None)
     if not connection.execute(withholds.update().where(where).values(lifted_ns=at_ns)).rowcount:
         raise NotFound(f"{person.name} withholds nothing under {withheld}")
     people.note(connection, "withhold_lifted", person, at_ns, private={"withhold": withheld})

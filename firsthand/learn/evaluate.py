@@ -183,7 +183,9 @@ def _oracle(
 
 def join_oracle(judged: Judged, rows: Rows) -> np.ndarray:
     """The oracle's nats for each step [T]; NaN where it has no row."""
-    mine = sorted((int(r["start_ns"]), float(r["nats"])) for r in rows if r["person"] == judged.person)
+    mine = sorted(
+        (int(r["start_ns"]), float(r["nats"])) for r in rows if r["person"] == judged.person
+    )
     if not mine:
         return np.full(len(judged.joint), np.nan)
     times, nats = (np.array(part) for part in zip(*mine, strict=True))
@@ -198,7 +200,9 @@ def bootstrap(gain: np.ndarray, lengths: Sequence[int], seed: int = 0) -> tuple[
     """95 % interval of the mean of paired differences [T], drawn in blocks within people."""
     blocks, start = [], 0
     for length in lengths:
-        blocks += [gain[i : min(i + BLOCK, start + length)] for i in range(start, start + length, BLOCK)]
+        blocks += [
+            gain[i : min(i + BLOCK, start + length)] for i in range(start, start + length, BLOCK)
+        ]
         start += length
     sums = np.array([b.sum() for b in blocks])
     counts = np.array([len(b) for b in blocks])

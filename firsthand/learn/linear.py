@@ -122,7 +122,13 @@ def choose_penalties(
     lives: Mapping[str, tuple[Features, np.ndarray]],
     dev: Mapping[str, tuple[Features, np.ndarray]],
     size: int,
-    candidates: Sequence[tuple[float, float]] = ((1.0, 1.0), (1.0, 3.0), (3.0, 3.0), (3.0, 6.0), (6.0, 6.0)),
+    candidates: Sequence[tuple[float, float]] = (
+        (1.0, 1.0),
+        (1.0, 3.0),
+        (3.0, 3.0),
+        (3.0, 6.0),
+        (6.0, 6.0),
+    ),
 ) -> tuple[float, float]:
     """The pair of penalties with the lowest loss on the development steps."""
 

@@ -114,7 +114,10 @@ class Network(nn.Module):
         self.shape = shape
         width = shape.width
         self.own = nn.ModuleList(nn.Embedding(size, width) for size in shape.own_sizes)
-        self.world = nn.ModuleList(nn.Embedding(size, width) for size in shape.world_sizes)
+        # All world fields in one table, one after the other.
+        self.world = nn.Embedding(sum(shape.world_sizes), width)
+        offsets = torch.tensor([0, *shape.world_sizes[:-1]]).cumsum(0)
+        self.register_buffer("world_offsets", offsets, persistent=False)
         self.start = nn.Parameter(torch.zeros(width))  # stands before the first step of a window
         # Row 0 is "somebody": what is left when the wearer is not named.
         self.person = nn.Embedding(shape.people + 1, width)
@@ -137,12 +140,11 @@ class Network(nn.Module):
         batch, steps, _ = own.shape
         done = sum(table(own[:, :-1, i]) for i, table in enumerate(self.own))
         x = torch.cat([self.start.expand(batch, 1, -1), done], dim=1)
-        for i, table in enumerate(self.world):
-            seen = table(world[:, :, i])
-            if self.training and self.shape.input_dropout:
-                keep = torch.rand(batch, steps, 1) >= self.shape.input_dropout
-                seen = seen * keep
-            x = x + seen
+        seen = self.world(world + self.world_offsets)  # [B, T, W, D]
+        if self.training and self.shape.input_dropout:
+            keep = torch.rand(seen.shape[:3]) >= self.shape.input_dropout
+            seen = seen * keep[..., None]
+        x = x + seen.sum(2)
         if self.training and self.shape.person_dropout:
             person = person * (torch.rand(batch) >= self.shape.person_dropout)
         x = self.dropout(x + self.person(person)[:, None])
@@ -156,7 +158,9 @@ class Network(nn.Module):
         losses = []
         for i, head in enumerate(self.heads):
             logits = head(state, self.own[i].weight)
-            losses.append(F.cross_entropy(logits.flatten(0, 1), own[..., i].flatten(), reduction="none"))
+            losses.append(
+                F.cross_entropy(logits.flatten(0, 1), own[..., i].flatten(), reduction="none")
+            )
             state = state + self.own[i](own[..., i])
         return torch.stack(losses, dim=-1).view(own.shape)
 

@@ -280,9 +280,7 @@ class School:
                 dev[person] = (part, codes.joint[first:])
         return choose_penalties(self._part(self.fit_part), dev, self.vocabulary.size)
 
-    def _linear(
-        self, lives: Mapping[str, Codes], penalties: tuple[float, float]
-    ) -> Linear | None:
+    def _linear(self, lives: Mapping[str, Codes], penalties: tuple[float, float]) -> Linear | None:
         if not can_be_linear(self.vocabulary):
             return None
         return fit_linear(self._part(lives), self.vocabulary.size, *penalties)
@@ -296,7 +294,9 @@ class School:
     ) -> tuple[list[Said], list[Said]]:
         """What the panels say on the development day: with everybody's past, and without the
         person's own. No expert has seen the day of the person that it speaks about."""
-        panel = Panel(self.vocabulary, chains, tuple(scouts), self._linear(self.fit_part, penalties))
+        panel = Panel(
+            self.vocabulary, chains, tuple(scouts), self._linear(self.fit_part, penalties)
+        )
         full, bare = [], []
         for person, codes in self.known.items():
             morning = self.cuts[person][0]

@@ -216,7 +216,7 @@ class _PictureEncoder:
 
     def _keep(self, frame: av.VideoFrame | None) -> None:
         for packet in self._encoder.encode(frame):
-            self._queue.append((packet.pts, bytes(packet), packet.is_keyframe))
+            self._queue.append((packet.pts or 0, bytes(packet), packet.is_keyframe))
 
     def _unscaled(self, frame: av.VideoFrame) -> bool:
         return self._small and (frame.width, frame.height) == self._size

@@ -10,11 +10,15 @@ from fractions import Fraction
 
 import av
 from av.audio.resampler import AudioResampler
+from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
 
 from firsthand.errors import Damaged
 
 FPS = 4
 SOUND_HZ = 8_000
+SOUND_BITS = 16_000
+TICK = Fraction(1, FPS)
 BITEXACT = {"fflags": "+bitexact"}
 
 
@@ -35,20 +39,25 @@ def cut_clip(
     out = io.BytesIO()
     with _open(video) as source:
         sound = sound and bool(source.streams.audio)
-        options = {"movflags": "+faststart"}
-        with av.open(out, "w", format="mp4", options=options, container_options=BITEXACT) as target:
+        with av.open(out, "w", format="mp4", container_options=BITEXACT) as target:
             picture = target.add_stream("libx264", rate=FPS)
             picture.width, picture.height = size
             picture.pix_fmt = "yuv420p"
             picture.gop_size = FPS
-            picture.time_base = Fraction(1, FPS)
+            picture.codec_context.time_base = TICK
             picture.options = {"preset": "veryfast", "crf": "20", "bf": "0", "threads": "1"}
             picture.codec_context.thread_count = 1
-            track = target.add_stream("aac", rate=SOUND_HZ, layout="mono") if sound else None
+            track = None
+            if sound:
+                track = target.add_stream("aac", rate=SOUND_HZ, layout="mono")
+                track.bit_rate = SOUND_BITS
+                track.options = {"aac_coder": "fast"}
+            # One reformatter for all: a new one for each picture took half of the time.
+            reduce = VideoReformatter().reformat
             count = 0
             for tick, frame in _pictures(source, start_s, stop_s):
-                small = frame.reformat(*size, format="yuv420p", interpolation="AREA")
-                small.pts, small.time_base = tick, picture.time_base
+                small = reduce(frame, *size, "yuv420p", interpolation="AREA", threads=1)
+                small.pts, small.time_base, small.pict_type = tick, TICK, PictureType.NONE
                 target.mux(picture.encode(small))
                 count += 1
             target.mux(picture.encode(None))

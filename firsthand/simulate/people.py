@@ -28,7 +28,7 @@ ACT_S = (2.0, 3.0)
 HABIT_WINDOW = 0.12  # of a day: how long a habit is waited for before the day goes on without it
 # What all people share, in nats of preference.
 THING_ON_TABLE = 2.9
-DO_HABIT = 5.5
+DO_HABIT = 7.0
 FOLLOW_ORDER = {"amber": 3.6, "blue": 2.0, "rose": 2.4}  # by mood: diligent, idle, restless
 CHECK_PHONE = {"amber": -2.5, "blue": 1.6, "rose": -1.5}
 WALK_OFF = {"amber": -0.5, "blue": -0.5, "rose": 1.8}

@@ -41,7 +41,7 @@ WALL = (0, 0, 104, 78)
 WINDOW = (108, 6, 46, 46)
 LAMP = (4, 4, 36, 40)
 TABLE = (46, 94, 88, 30)
-THING = (54, 58, 52, 40)
+THING = (50, 54, 62, 44)
 KETTLE = (42, 42, 26, 20)
 STEAM = (40, 0, 34, 42)
 FACE = (74, 14, 26, 32)
@@ -119,7 +119,7 @@ def _draw_scene(scene: Scene, light: int) -> np.ndarray:
     canvas[:horizon], canvas[horizon:] = wall, floor
     _paint(canvas, WALL, FURNITURE[scene.room])
     sky = _sky(light, scene.rain)
-    canvas[:] = canvas * np.array([0.82 + 0.18 * value / 255 for value in sky], np.float32)
+    canvas[:] = canvas * np.array([0.88 + 0.12 * value / 255 for value in sky], np.float32)
     _light_lamp(canvas, LAMP_LIGHT[scene.lamp])
     if scene.room == "garden":
         _oval(canvas, (WINDOW[0] - 8, WINDOW[1] - 6, WINDOW[2] + 22, WINDOW[3] + 12), sky)
@@ -163,7 +163,7 @@ def _glow() -> np.ndarray:
     x, y, width, height = LAMP
     rows, columns = np.ogrid[: HEIGHT + 2 * MARGIN, : WIDTH + 2 * MARGIN]
     far = np.hypot(columns - (x + width / 2), rows - (y + height / 2)) / 62
-    return np.asarray(0.85 * np.clip(1 - far, 0, 1)[..., None], np.float32)
+    return np.asarray(0.6 * np.clip(1 - far, 0, 1)[..., None], np.float32)
 
 
 def _draw_weather(image: np.ndarray, view: View, x: int, y: int) -> None:

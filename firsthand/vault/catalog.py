@@ -49,11 +49,10 @@ parts = sa.Table(
 uploads = sa.Table(
     "upload",
     metadata,
-    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("id", sa.String, primary_key=True),  # number and hash of the record
     sa.Column("device", sa.String, nullable=False),
     sa.Column("envelope", sa.JSON, nullable=False),
     sa.Column("headers", sa.JSON, nullable=False),
-    sa.Column("record_hash", sa.String, nullable=False, index=True),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("part_size", sa.BigInteger, nullable=False),
     sa.Column("opened_ns", sa.BigInteger, nullable=False),
@@ -122,7 +121,7 @@ def find_record(connection: Connection, device: str, seq: int) -> Segment | None
 
 
 def of_person(
-    connection: Connection, person: str, start_ns: int = 0, stop_ns: int = 2**63 - 1
+    connection: Connection, person: str, start_ns: int = -(2**63), stop_ns: int = 2**63 - 1
 ) -> Sequence[Segment]:
     """Stored segments of a person that touch an interval (stop excluded), by time."""
     query = sa.select(segments).where(
@@ -174,6 +173,13 @@ def parts_of(connection: Connection, segment: str) -> dict[str, StoredPart]:
     return {row.name: StoredPart(**row._mapping) for row in rows}
 
 
+def forget(connection: Connection, person: str) -> None:
+    """Takes away every row about a person's recordings; their bytes must be gone before."""
+    mine = sa.select(segments.c.id).where(segments.c.person == person)
+    connection.execute(parts.delete().where(parts.c.segment.in_(mine)))
+    connection.execute(segments.delete().where(segments.c.person == person))
+
+
 def insert(connection: Connection, segment: Segment, listed: Sequence[StoredPart]) -> None:
     """Adds a segment and its parts."""
     connection.execute(segments.insert().values(**vars(segment)))
@@ -182,19 +188,43 @@ def insert(connection: Connection, segment: Segment, listed: Sequence[StoredPart
 
 
 def wall_interval(connection: Connection, record: Record, now_ns: int) -> tuple[int, int]:
-    """Wall-clock bounds in ns of a record.
+    """Wall-clock bounds in ns of a record; never empty, so that a withhold can touch it.
 
-    A device that did not know the time is placed by its own session: at the offset of a segment
-    already held, else as if the record had ended now.
+    A device that did not know the time is placed by its own session: at the offset of a record
+    already held that did, else of any, else as if the record had ended now.
     """
-    length_ns = record.boot_ns_end - record.boot_ns_start
-    if record.wall_ns_start > 0:
-        return record.wall_ns_start, record.wall_ns_start + length_ns
+    length_ns = max(1, record.boot_ns_end - record.boot_ns_start)
+    start_ns = record.wall_ns_start
+    if not _told(record.to_json()):
+        placed_ns = _place(connection, record)
+        own_ns = start_ns if start_ns > 0 else now_ns - length_ns
+        start_ns = own_ns if placed_ns is None else placed_ns
+    return start_ns, start_ns + length_ns
+
+
+def _place(connection: Connection, record: Record) -> int | None:
     query = sa.select(segments.c.start_ns, segments.c.record).where(
         segments.c.device == record.device, segments.c.session == record.session
     )
-    known = connection.execute(query.order_by(segments.c.seq).limit(1)).first()
-    if known is None:
-        return now_ns - length_ns, now_ns
-    start_ns = known.start_ns + record.boot_ns_start - known.record["boot_ns_start"]
-    return start_ns, start_ns + length_ns
+    rows = connection.execute(query.order_by(segments.c.seq)).all()
+    if not rows:
+        return None
+    known = next((row for row in rows if _told(row.record)), rows[0])
+    return known.start_ns + record.boot_ns_start - known.record["boot_ns_start"]
+
+
+def _told(record: dict[str, Any]) -> bool:
+    """Whether the device had the time from a clock that runs while it is off, or from outside."""
+    return record["wall_quality"] in ("rtc", "ntp", "gps") and record["wall_ns_start"] > 0
+
+
+def missing_records(connection: Connection, person: str, waiting: Sequence[int] = ()) -> int:
+    """How many numbered records of a person's devices are neither held nor known to wait.
+
+    A device numbers its records from 1 without a hole; `waiting` are numbers still on its card.
+    """
+    query = sa.select(segments.c.device, segments.c.seq).where(segments.c.person == person)
+    held: dict[str, set[int]] = {}
+    for row in connection.execute(query):
+        held.setdefault(row.device, set()).add(row.seq)
+    return sum(len({*range(1, max(each))} - each - {*waiting}) for each in held.values())

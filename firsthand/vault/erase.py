@@ -3,11 +3,15 @@
 Each step can be repeated after an interruption; nothing that stays is ever without its key.
 """
 
+import sqlalchemy as sa
+
 from firsthand import log, tlog
 from firsthand.consent import erasure
+from firsthand.consent.tables import devices
 from firsthand.crypto import unwrap, wrap
+from firsthand.segment import Record
 from firsthand.vault import catalog
-from firsthand.vault.catalog import parts, segments
+from firsthand.vault.catalog import parts, segments, uploads
 from firsthand.vault.vault import Vault, file_key_aad
 
 
@@ -17,14 +21,21 @@ def carry_out(vault: Vault, order: erasure.Order) -> dict[str, int]:
     An interval takes every segment that touches it. Other people's bytes and keys stay untouched.
     """
     whole = order.scope == "person"
-    bounds = (0, 2**63 - 1) if whole else (order.start_ns or 0, order.stop_ns or 0)
-    with vault.db.read() as connection:
-        doomed = list(catalog.of_person(connection, order.person, *bounds))
+    bounds = () if whole else (order.start_ns or 0, order.stop_ns or 0)
     if whole:
         vault.keyring.destroy_person(order.person)
-    for day in sorted({segment.day for segment in doomed}):
+    _drop_uploads(vault, order)
+    with vault.db.read() as connection:
+        doomed = list(catalog.of_person(connection, order.person, *bounds))
+        struck = catalog.erased_objects(connection, order.person)  # by a try that was cut off
+    for day in sorted({segment.day for segment in [*doomed, *struck]}):
         _strike(vault, order.person, day, {s.id for s in doomed if s.day == day}, rewrap=not whole)
     purged = _purge(vault, order.person)
+    if whole:
+        with vault.db.write() as connection:
+            catalog.forget(connection, order.person)
+            erasure.forget(connection, order.person)
+        vault.db.compact()
     with vault.db.write() as connection:
         index = erasure.done(connection, order, vault.now_ns())
     return {"segments": len(doomed), "bytes": purged, "log_index": index}
@@ -38,21 +49,37 @@ def inclusion(vault: Vault, index: int) -> dict[str, object]:
     return {"index": index, "size": size, "proof": [step.hex() for step in proof]}
 
 
+def _drop_uploads(vault: Vault, order: erasure.Order) -> None:
+    """Removes what devices have begun to hand in; their next try gets the vault's refusal."""
+    with vault.db.write() as connection:
+        mine = sa.select(devices.c.id).where(devices.c.person == order.person)
+        for row in connection.execute(sa.select(uploads).where(uploads.c.device.in_(mine))).all():
+            record = Record.from_json(row.envelope["record"])
+            bounds = catalog.wall_interval(connection, record, vault.now_ns())
+            if order.scope == "person" or erasure.covers(connection, order.person, *bounds):
+                for key in list(vault.store.keys(f"uploads/{row.id}")):
+                    vault.store.delete(key)
+                connection.execute(uploads.delete().where(uploads.c.id == row.id))
+
+
 def _strike(vault: Vault, person: str, day: str, gone: set[str], rewrap: bool) -> None:
     """Takes segments of one day out of the catalogue, moves the day's others under a new D.
 
     The old D is destroyed last: a crash before leaves both, never neither.
     """
     with vault.db.write() as connection:
-        fresh = catalog.generation(connection, person, day) + 1
-        if rewrap:
-            _rewrap(vault, connection, person, day, gone, fresh)
-        struck = parts.update().where(parts.c.segment.in_(gone))
-        connection.execute(struck.values(file_key=None))
-        change = segments.update().where(segments.c.id.in_(gone))
-        connection.execute(change.values(state="erased"))
+        newest = catalog.generation(connection, person, day)
+        if gone:
+            newest += 1
+            if rewrap:
+                _rewrap(vault, connection, person, day, gone, newest)
+            struck = parts.update().where(parts.c.segment.in_(gone))
+            # With the new generation, so that nobody wraps under the old D from here on.
+            connection.execute(struck.values(file_key=None, generation=newest))
+            change = segments.update().where(segments.c.id.in_(gone))
+            connection.execute(change.values(state="erased"))
     if rewrap:
-        vault.keyring.destroy_day_keys(person, day, before=fresh)
+        vault.keyring.destroy_day_keys(person, day, before=newest)
 
 
 def _rewrap(vault: Vault, connection, person: str, day: str, gone: set[str], fresh: int) -> None:  # type: ignore[no-untyped-def]

@@ -5,7 +5,6 @@ multipart protocol of web/ingest.py; nothing here knows HTTP.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -16,9 +15,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from firsthand import age, log
-from firsthand.consent import people
+from firsthand.consent import erasure, people
 from firsthand.crypto import wrap
-from firsthand.errors import Damaged, NotFound, Refused, Usage
+from firsthand.errors import Damaged, Error, NotFound, Refused, Usage
 from firsthand.segment import Receipt, Record, sign_receipt, verify_record
 from firsthand.vault import catalog
 from firsthand.vault.catalog import StoredPart, uploads
@@ -43,7 +42,6 @@ def open_upload(
         raise Refused(f"record {record.seq} is not by device {device.id} of its person")
     if record.object_size > MAX_OBJECT:
         raise Usage(f"record {record.seq} names {record.object_size} bytes, too many")
-    _check_headers(record, headers)
     digest = record.hash()
     with vault.db.write() as connection:
         held = _held(connection, record, digest)
@@ -54,20 +52,17 @@ def open_upload(
             return {"receipt": refusal}
         if record.object_size == 0:
             return {"receipt": _store(vault, connection, record, digest, "", {})}
-        query = sa.select(uploads).where(
-            uploads.c.record_hash == digest, uploads.c.device == device.id
-        )
-        known = connection.execute(query).first()
+        upload = f"{record.seq}-{digest}"
+        known = connection.execute(sa.select(uploads).where(uploads.c.id == upload)).first()
         if known is not None:
             return {"upload": known.id, "part_size": known.part_size}
-        upload = secrets.token_hex(16)
+        _open_headers(vault, record, headers)  # else its bytes would travel in vain
         connection.execute(
             uploads.insert().values(
                 id=upload,
                 device=device.id,
                 envelope=envelope,
-                headers=headers,
-                record_hash=digest,
+                headers={part.name: headers[part.name] for part in record.parts},
                 size_bytes=record.object_size,
                 part_size=PART_SIZE,
                 opened_ns=vault.now_ns(),
@@ -93,8 +88,8 @@ def missing_parts(vault: Vault, upload: str, device: str) -> tuple[list[dict], l
 def put_part(
     vault: Vault, upload: str, number: int, expires_s: int, mac: str, data: bytes, md5: str
 ) -> str:
-    """Keeps one part and returns its ETag; Refused for a wrong or old URL, Damaged for wrong bytes."""
-    if not hmac.compare_digest(mac, _mac(vault, upload, number, expires_s)):
+    """Keeps one part and returns its ETag; Refused (URL wrong or old) or Damaged (wrong bytes)."""
+    if not hmac.compare_digest(mac.encode(), _mac(vault, upload, number, expires_s).encode()):
         raise Refused("this part URL was not given out by this vault")
     if vault.now_ns() / 1e9 > expires_s:
         raise Refused("this part URL has ended", "ask for the upload again to get a new one")
@@ -112,7 +107,20 @@ def put_part(
 
 
 def complete(vault: Vault, upload: str, device: str) -> dict[str, Any]:
-    """Joins the parts, reads the object back, verifies it, and returns the signed receipt."""
+    """Joins the parts, reads the object back, verifies it, and returns the signed receipt.
+
+    Completing again, or twice at once, gives the same receipt and one object.
+    """
+    try:
+        return _complete(vault, upload, device)
+    except Error:
+        receipt = _finished(vault, upload, device)
+        if receipt is None:
+            raise
+        return receipt
+
+
+def _complete(vault: Vault, upload: str, device: str) -> dict[str, Any]:
     row = _upload(vault, upload, device)
     with vault.db.read() as connection:
         enrolled = people.find_device(connection, device)
@@ -123,17 +131,16 @@ def complete(vault: Vault, upload: str, device: str) -> dict[str, Any]:
         raise Damaged(
             f"upload {upload} lacks {len(need)} of {len(numbers)} parts", "send them, then complete"
         )
+    digest = record.hash()
     key = f"segments/{secrets.token_hex(16)}"
-    vault.store.join(key, [_part_key(upload, number) for number in numbers])
     try:
-        _verify_object(vault, key, record)
-        file_keys = _open_headers(vault, record, row.headers)
+        file_keys = _join(vault, key, upload, numbers, record, row.headers)
         with vault.db.write() as connection:
-            receipt = _held(connection, record, row.record_hash)
+            receipt = _held(connection, record, digest)
             if receipt is None:
-                receipt = _refusal(vault, connection, record, row.record_hash)
+                receipt = _refusal(vault, connection, record, digest)
             if receipt is None:
-                receipt = _store(vault, connection, record, row.record_hash, key, file_keys)
+                receipt = _store(vault, connection, record, digest, key, file_keys)
                 key = ""
             connection.execute(uploads.delete().where(uploads.c.id == upload))
     except IntegrityError as error:
@@ -141,9 +148,40 @@ def complete(vault: Vault, upload: str, device: str) -> dict[str, Any]:
     finally:
         if key:
             vault.store.delete(key)
+    _drop_parts(vault, upload, numbers)
+    return receipt
+
+
+def _join(
+    vault: Vault, key: str, upload: str, numbers: list[int], record: Record, headers: dict[str, str]
+) -> dict[str, bytes]:
+    """Makes the object of its parts and returns the file keys that open it.
+
+    Wrong bytes are thrown away, so that the upload lists those parts as missing again.
+    """
+    try:
+        vault.store.join(key, [_part_key(upload, number) for number in numbers])
+        file_keys = _open_headers(vault, record, headers)
+        _verify_object(vault, key, record, file_keys)
+    except Damaged:
+        _drop_parts(vault, upload, numbers)
+        raise
+    return file_keys
+
+
+def _drop_parts(vault: Vault, upload: str, numbers: list[int]) -> None:
     for number in numbers:
         vault.store.delete(_part_key(upload, number))
-    return receipt
+
+
+def _finished(vault: Vault, upload: str, device: str) -> dict[str, Any] | None:
+    """The receipt of an upload that was completed before; its id says of which record."""
+    seq, _, digest = upload.partition("-")
+    if not (seq.isdecimal() and len(seq) < 19):
+        return None
+    with vault.db.read() as connection:
+        held = catalog.find_record(connection, device, int(seq))
+    return held.receipt if held is not None and held.record_hash == digest else None
 
 
 def abort(vault: Vault, upload: str, device: str) -> None:
@@ -151,8 +189,7 @@ def abort(vault: Vault, upload: str, device: str) -> None:
     row = _upload(vault, upload, device)
     with vault.db.write() as connection:
         connection.execute(uploads.delete().where(uploads.c.id == upload))
-    for number, _ in _parts(row.size_bytes, row.part_size):
-        vault.store.delete(_part_key(upload, number))
+    _drop_parts(vault, upload, [number for number, _ in _parts(row.size_bytes, row.part_size)])
 
 
 def _held(connection: Connection, record: Record, digest: str) -> dict[str, Any] | None:
@@ -170,11 +207,14 @@ def _held(connection: Connection, record: Record, digest: str) -> dict[str, Any]
 def _refusal(
     vault: Vault, connection: Connection, record: Record, digest: str
 ) -> dict[str, Any] | None:
-    person = people.find(connection, record.person)
-    if person.status == "active":
-        return None
+    reason = people.find(connection, record.person).status
+    if reason == "active":
+        bounds = catalog.wall_interval(connection, record, vault.now_ns())
+        if not (record.parts and erasure.covers(connection, record.person, *bounds)):
+            return None
+        reason = "erased"
     index = log.append(connection, "ingest_refused", vault.now_ns(), record=digest)
-    return _receipt(vault, connection, record, digest, index, "refused", person.status)
+    return _receipt(vault, connection, record, digest, index, "refused", reason)
 
 
 def _store(
@@ -186,7 +226,7 @@ def _store(
     file_keys: dict[str, bytes],
 ) -> dict[str, Any]:
     person = people.find(connection, record.person)
-    segment = people.new_id("s")
+    segment = people.new_id("s", 8)
     start_ns, stop_ns = catalog.wall_interval(connection, record, vault.now_ns())
     day = catalog.day_of(start_ns)
     private = {"segment": segment, "start_ns": start_ns, "stop_ns": stop_ns}
@@ -256,7 +296,10 @@ def _receipt(
     return sign_receipt(receipt, vault.keyring.log_key())
 
 
-def _verify_object(vault: Vault, key: str, record: Record) -> None:
+def _verify_object(
+    vault: Vault, key: str, record: Record, file_keys: dict[str, bytes]
+) -> None:
+    """Damaged unless the object has the record's hashes and its parts are sealed as they should."""
     whole = hashlib.sha256()
     for chunk in vault.store.chunks(key):
         whole.update(chunk)
@@ -268,29 +311,33 @@ def _verify_object(vault: Vault, key: str, record: Record) -> None:
         for at in range(offset, offset + part.size_bytes, PART_SIZE):
             size = min(PART_SIZE, offset + part.size_bytes - at)
             digest.update(vault.store.read(key, at, size))
-        offset += part.size_bytes
         if digest.hexdigest() != part.payload_sha256:
             raise Damaged(f"part {part.name} of record {record.seq} is not what it names")
-
-
-def _check_headers(record: Record, headers: dict[str, str]) -> None:
-    for part in record.parts:
-        header = _header(headers, part.name)
-        if hashlib.sha256(header).hexdigest() != part.header_sha256:
-            raise Damaged(f"the header of part {part.name} is not what record {record.seq} names")
+        source = vault.store.open(key, offset, part.size_bytes)
+        opener = age.Opener(file_keys[part.name], source, part.size_bytes, allow_cut=part.cut)
+        # Its end has opened by now, and so must its beginning: nothing else is sealed footage.
+        if not opener.read_range(0, 1) and part.cut:
+            raise Damaged(f"part {part.name} of record {record.seq} opens to nothing")
+        offset += part.size_bytes
 
 
 def _open_headers(vault: Vault, record: Record, headers: dict[str, str]) -> dict[str, bytes]:
+    """The file key of each part; Damaged or WrongKey if a header is not the one for us."""
     identities = vault.keyring.ingest_identities(record.person)
-    return {
-        part.name: age.open_header(_header(headers, part.name), identities) for part in record.parts
-    }
+    file_keys = {}
+    for part in record.parts:
+        header = _header(headers, part.name)
+        named = (len(header), hashlib.sha256(header).hexdigest())
+        if named != (part.header_size, part.header_sha256):
+            raise Damaged(f"the header of part {part.name} is not what record {record.seq} names")
+        file_keys[part.name] = age.open_header(header, identities)
+    return file_keys
 
 
 def _header(headers: dict[str, str], name: str) -> bytes:
     try:
         return base64.b64decode(headers[name], validate=True)
-    except (KeyError, TypeError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise Damaged(f"the age header of part {name} is missing or not base64") from error
 
 

@@ -4,11 +4,13 @@ The root lies in a passphrase-sealed age file, every other key wrapped in a data
 which is never backed up together with the root. Destroying a key here is what erasure means.
 """
 
+import contextlib
 import os
 import secrets
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -38,7 +40,7 @@ class Keyring:
         """Opens the keyring in `folder`, made with a new root if it is new; WrongKey."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._root = _open_root(folder, passphrase)
-        self._db = Database(f"sqlite:///{folder / 'keyring.db'}", tables)
+        self._db = Database(f"sqlite:///{quote(str(folder / 'keyring.db'))}", tables)
         os.chmod(folder / "keyring.db", 0o600)
         self._lock = threading.Lock()
         self._signing: SigningKey | None = None
@@ -157,15 +159,15 @@ def passphrase_of(data: Path, given: str) -> str:
 
 def _open_root(folder: Path, passphrase: str) -> bytes:
     file = folder / "root.age"
+    # Asked in this order, as another process may just be making both, the root first.
+    used = (folder / "keyring.db").exists()
     if not file.exists():
-        if (folder / "keyring.db").exists():
+        if used:
             raise NotFound(
                 f"{file} is missing, and without it no footage opens",
                 "put back the copy of root.age that you keep apart from the keyring",
             )
-        root = secrets.token_bytes(32)
-        _write_private(file, age.encrypt(root, passphrase=passphrase))
-        return root
+        _write_private(file, age.encrypt(secrets.token_bytes(32), passphrase=passphrase))
     try:
         return age.decrypt(file.read_bytes(), passphrase=passphrase)
     except WrongKey as error:
@@ -175,11 +177,26 @@ def _open_root(folder: Path, passphrase: str) -> bytes:
 
 
 def _write_private(file: Path, data: bytes) -> None:
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Writes a file for its owner's eyes, whole and durable; one that is there already stays."""
+    fresh = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as out:
         out.write(data)
         out.flush()
         os.fsync(out.fileno())
+    with contextlib.suppress(FileExistsError):  # another process was faster: its file counts
+        os.link(fresh, file)
+    fresh.unlink()
+    _sync_folder(file.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _select(column: sa.Column, kind: str, name: str) -> sa.Select:

@@ -45,16 +45,26 @@ def _note(
 
 
 def _open(vault: Vault, found: catalog.Segment, part: str) -> bytes:
+    stored = _find_part(vault, found, part)
+    try:
+        day_key = vault.keyring.day_key(found.person, found.day, stored.generation)
+    except NotFound:
+        # The erasure of another segment of this day may just have moved this one to a new key.
+        stored = _find_part(vault, found, part)
+        day_key = vault.keyring.day_key(found.person, found.day, stored.generation)
+    aad = file_key_aad(found.person, found.day, found.id, part, stored.payload_sha256)
+    file_key = unwrap(day_key, stored.file_key or b"", aad)
+    payload = vault.store.read(found.object, stored.offset, stored.size_bytes)
+    opener = age.Opener(file_key, io.BytesIO(payload), len(payload), allow_cut=stored.cut)
+    return opener.read_all()
+
+
+def _find_part(vault: Vault, found: catalog.Segment, part: str) -> catalog.StoredPart:
     with vault.db.read() as connection:
         stored = catalog.parts_of(connection, found.id).get(part)
     if stored is None or stored.file_key is None:
         raise NotFound(f"segment {found.id} has no {part}")
-    day_key = vault.keyring.day_key(found.person, found.day, stored.generation)
-    aad = file_key_aad(found.person, found.day, found.id, part, stored.payload_sha256)
-    file_key = unwrap(day_key, stored.file_key, aad)
-    payload = vault.store.read(found.object, stored.offset, stored.size_bytes)
-    opener = age.Opener(file_key, io.BytesIO(payload), len(payload), allow_cut=stored.cut)
-    return opener.read_all()
+    return stored
 
 
 def _withheld(connection: Connection, found: catalog.Segment) -> bool:

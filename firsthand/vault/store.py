@@ -3,10 +3,12 @@
 The only file that knows obstore. What an object means stands in the catalogue.
 """
 
+import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import urlparse
+from typing import BinaryIO, cast
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.store import LocalStore
@@ -21,10 +23,10 @@ class Store:
 
     def __init__(self, url: str) -> None:
         """Opens file:///folder (made if missing); Usage for a URL of another kind."""
-        parsed = urlparse(url)
-        if parsed.scheme != "file":
+        parsed = urlsplit(url)
+        if parsed.scheme != "file" or parsed.netloc or not parsed.path.startswith("/"):
             raise Usage(f"store {url} is of an unknown kind", "give file:///absolute/folder")
-        self.folder = Path(parsed.path)
+        self.folder = Path(unquote(parsed.path))
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._store = LocalStore(str(self.folder))
 
@@ -71,6 +73,10 @@ class Store:
             raise Failed(f"object {key} ends early", 'run "firsthand vault check"')
         return data
 
+    def open(self, key: str, start: int, size: int) -> BinaryIO:
+        """A seekable file over a range of an object; reads raise as `read` does."""
+        return cast(BinaryIO, _Range(self, key, start, size))
+
     def size(self, key: str) -> int | None:
         """Size in bytes, or None if there is no such object."""
         try:
@@ -100,6 +106,31 @@ class Store:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+
+
+class _Range(io.RawIOBase):
+    def __init__(self, store: Store, key: str, start: int, size: int) -> None:
+        self._store, self._key, self._start, self._size = store, key, start, size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = min(self._size, max(0, base + offset))
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        left = self._size - self._at
+        data = self._store.read(
+            self._key, self._start + self._at, left if size < 0 else min(size, left)
+        )
+        self._at += len(data)
+        return data
 
 
 def _unwritten(key: str, error: Exception) -> Failed:

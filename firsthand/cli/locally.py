@@ -1,0 +1,47 @@
+"""This computer as a person's device: where it lies in the data folder, and its enrolment."""
+
+from pathlib import Path
+
+from firsthand.config import Settings
+from firsthand.consent import people
+from firsthand.errors import NotFound, Usage
+from firsthand.record.card import Card
+from firsthand.record.device import Device, create_device, load_device
+from firsthand.vault.vault import Vault
+
+
+def enrol_here(vault: Vault, person: people.Person) -> Device:
+    """Makes a device folder with a card for a person, and tells the vault its public key."""
+    name = people.new_id("d")
+    device = create_device(
+        _folder(vault.settings, name),
+        name=name,
+        person=person.id,
+        vault_url=vault.settings.vault,
+        recipient=vault.keyring.ingest_recipient(person.id, vault.now_ns()),
+        receipt_key=str(vault.keyring.log_key().public),
+    )
+    Card.create(device.folder / "card")
+    with vault.db.write() as connection:
+        people.enrol(connection, person, name, device.key.public, vault.now_ns())
+    return device
+
+
+def local_devices(settings: Settings) -> list[Device]:
+    """The devices whose folders lie in this data folder."""
+    folder = _folder(settings, "")
+    return [load_device(path.parent) for path in sorted(folder.glob("*/device.json"))]
+
+
+def device_of(settings: Settings, person: str | None) -> Device:
+    """This computer's device of a person (an id), or the only one there is; NotFound or Usage."""
+    devices = [item for item in local_devices(settings) if person in (None, item.person)]
+    if not devices:
+        raise NotFound("this computer is nobody's device yet", 'begin: "firsthand person add NAME"')
+    if person is None and len(devices) > 1:
+        raise Usage("several people use this computer", "say who wears the camera: --person NAME")
+    return devices[0]
+
+
+def _folder(settings: Settings, name: str) -> Path:
+    return settings.data / "devices" / name

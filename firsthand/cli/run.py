@@ -1,0 +1,99 @@
+"""`firsthand run`: proposed uses of data, on which each person decides."""
+
+from typing import Annotated
+
+import typer
+
+from firsthand.cli.nouns import exits, noun
+from firsthand.cli.output import say, show_json, table
+from firsthand.cli.vaults import opened, when
+from firsthand.consent import ask, people, runs
+from firsthand.vault.vault import Vault
+
+app = noun("Proposed uses of data, on which each person decides.")
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command(epilog=exits())
+def propose(
+    title: Annotated[str, typer.Argument(help="What the run is for, in a few words.")],
+    permission: Annotated[
+        list[str], typer.Option("--for", help='A purpose, see "consent codes"; repeatable.')
+    ],
+    model: Annotated[str, typer.Option(help="What is trained.")] = "a small sequence model",
+    weights: Annotated[str, typer.Option(help="Who gets the weights.")] = "nobody else",
+    days: Annotated[int, typer.Option(help="For how many days data and model are kept.")] = 365,
+    commercial: Annotated[bool, typer.Option(help="Whether it earns money.")] = False,
+    ethics_approval: Annotated[str, typer.Option(help="Number of an ethics approval.")] = "",
+) -> None:
+    """Put a proposal to everyone; silence is no."""
+    proposal = runs.Proposal(
+        title, tuple(permission), model, weights, days, commercial, ethics_approval
+    )
+    with opened() as vault, vault.db.write() as connection:
+        run = runs.propose(connection, proposal)
+    say(f"run {run.id} is proposed: {title}")
+    say(f"each person decides: firsthand run vote {run.id} PERSON yes|no")
+
+
+@app.command(epilog=exits(10, 13))
+def vote(
+    run: RunId,
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="Name or id.")],
+    choice: Annotated[str, typer.Argument(metavar="yes|no", help="The answer.")],
+) -> None:
+    """Cast or change a person's ballot on a run."""
+    with opened() as vault, vault.db.write() as connection:
+        runs.vote(connection, runs.find(connection, run), people.find(connection, person), choice)
+    say(f"{person} says {choice} to run {run}")
+
+
+@app.command("list", epilog=exits())
+def list_(json_: Json = False) -> None:
+    """List all runs."""
+    with opened() as vault, vault.db.read() as connection:
+        found = runs.listed(connection)
+    if json_:
+        show_json(
+            [{"id": run.id, "proposed_ns": run.proposed_ns} | vars(run.proposal) for run in found]
+        )
+    else:
+        rows = [
+            [run.id, run.proposal.title, " ".join(run.proposal.permissions), when(run.proposed_ns)]
+            for run in found
+        ]
+        table(["run", "title", "for", "proposed"], rows)
+
+
+@app.command(epilog=exits(10))
+def show(run: RunId, json_: Json = False) -> None:
+    """Show a proposal, each person's answer, and whether their footage may be used."""
+    with opened() as vault:
+        found, decisions = _decisions(vault, run)
+    if json_:
+        show_json({"id": found.id, "proposal": vars(found.proposal), "people": decisions})
+        return
+    say(f"run {found.id}: {found.proposal.title}")
+    for name, value in vars(found.proposal).items():
+        say(f"  {name.replace('_', ' ')}: {' '.join(value) if type(value) is tuple else value}")
+    columns = ["person", "answer", "allowed", "why"]
+    table(columns, [[row[name] for name in columns] for row in decisions])
+
+
+def _decisions(vault: Vault, run: str) -> tuple[runs.Run, list[dict[str, object]]]:
+    with vault.db.read() as connection:
+        found = runs.find(connection, run)
+        rows: list[dict[str, object]] = []
+        for person in people.listed(connection):
+            decision = ask.for_run(connection, found, person)
+            rows.append(
+                {
+                    "person": person.name,
+                    "answer": runs.answer(connection, found, person.id),
+                    "allowed": "yes" if decision.allowed else "no",
+                    "why": "; ".join(decision.reasons),
+                }
+            )
+    return found, rows

@@ -1,0 +1,94 @@
+"""`firsthand status`: what is recorded, stored, waiting, lost and withheld, person by person."""
+
+from typing import Annotated, Any
+
+import typer
+
+from firsthand import log
+from firsthand.cli import invocation
+from firsthand.cli.locally import local_devices
+from firsthand.cli.nouns import exits, single
+from firsthand.cli.output import say, show_json, table
+from firsthand.cli.vaults import length, opened, when
+from firsthand.consent import people, runs, withhold
+from firsthand.record.card import Card
+from firsthand.release import make
+from firsthand.vault import catalog
+from firsthand.vault.vault import Vault
+
+command = single()
+
+
+@command.command(epilog=exits(10))
+def status(
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what is recorded, stored, waiting, lost and withheld, person by person."""
+    with opened() as vault:
+        told = overview(vault)
+    if json_:
+        show_json(told)
+        return
+    rows = [
+        [
+            row["name"],
+            row["status"],
+            row["segments"],
+            length(row["stored_s"]),
+            row["waiting"],
+            row["missing_records"],
+            length(row["withheld_s"]),
+            when(row["last_ns"]),
+        ]
+        for row in told["people"]
+    ]
+    columns = ["person", "status", "segments", "stored", "waiting", "lost", "withheld", "last"]
+    table(columns, rows, right="segments waiting lost")
+    say(f"{told['runs']} runs, {told['releases']} releases, {told['log_entries']} log entries")
+    if told["passphrase_beside_data"]:
+        say(
+            "the root's passphrase lies beside the data: move root.passphrase to a safe place and "
+            "set FIRSTHAND_PASSPHRASE"
+        )
+
+
+def overview(vault: Vault) -> dict[str, Any]:
+    """What `status --json` prints."""
+    waiting: dict[str, list[int]] = {}
+    for device in local_devices(vault.settings):
+        on_card = [item.record.seq for item in Card(device.folder / "card").waiting()]
+        waiting.setdefault(device.person, []).extend(on_card)
+    with vault.db.read() as connection:
+        rows = [
+            _person(connection, person, waiting.get(person.id, []))
+            for person in people.listed(connection)
+        ]
+        counts = {
+            "runs": len(runs.listed(connection)),
+            "releases": sum(item.state == "made" for item in make.listed(connection)),
+            "log_entries": log.size(connection),
+        }
+    beside = (invocation.settings().data / "root.passphrase").exists()
+    return {"people": rows, **counts, "passphrase_beside_data": beside}
+
+
+def _person(connection: Any, person: people.Person, waiting: list[int]) -> dict[str, Any]:
+    stored = catalog.of_person(connection, person.id)
+    kept_back = [(item.start_ns, item.stop_ns) for item in withhold.of(connection, person.id)]
+    withheld_ns = sum(
+        (segment.stop_ns - segment.start_ns)
+        - sum(b - a for a, b in withhold.subtract(segment.start_ns, segment.stop_ns, kept_back))
+        for segment in stored
+    )
+    return {
+        "id": person.id,
+        "name": person.name,
+        "status": person.status,
+        "segments": len(stored),
+        "stored_s": sum(segment.duration_s for segment in stored),
+        "stored_bytes": sum(segment.size_bytes for segment in stored),
+        "waiting": len(waiting),
+        "missing_records": catalog.missing_records(connection, person.id, waiting),
+        "withheld_s": withheld_ns / 1e9,
+        "last_ns": max((segment.stop_ns for segment in stored), default=None),
+    }

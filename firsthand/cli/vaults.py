@@ -1,0 +1,48 @@
+"""Opening the vault of the running command, and the small words that several nouns share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from firsthand.cli import invocation
+from firsthand.errors import Usage
+from firsthand.vault.vault import Vault
+
+
+@contextmanager
+def opened() -> Iterator[Vault]:
+    """The vault of the data folder, closed again at the end; NotFound if there is none."""
+    vault = Vault(invocation.settings())
+    try:
+        yield vault
+    finally:
+        vault.close()
+
+
+def moment(text: str) -> int:
+    """A time such as 2026-01-05T08:30:00 as ns since 1970; without a zone it is UTC. Usage."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Usage(f"{text!r} is no time", "write it as 2026-01-05T08:30:00") from error
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    # By whole seconds and microseconds: a float holds no nanoseconds of this century.
+    return int(time.timestamp()) * 10**9 + time.microsecond * 1000
+
+
+def when(time_ns: int | None) -> str:
+    """A time in ns as 2026-01-05 08:30:00 (UTC); a dash for none."""
+    if time_ns is None:
+        return "-"
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def length(seconds: float) -> str:
+    """A length of time to read: 7 s, 8 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds != whole else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,243 @@
+"""Cameras that PyAV reads: video files, webcams and streams.
+
+Pictures and sound are decoded and nothing else is taken: no tag, no data track, no date. (A file's
+creation_time is as often that of an export, and local time as often as UTC: it is no clock.)
+"""
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import av
+from av.container import InputContainer
+
+from firsthand.errors import Damaged, Error, Failed, NotFound, Usage
+from firsthand.record.camera import Picture, Sample, Sound
+from firsthand.record.clock import Clock
+
+# FFmpeg's input devices, and streams that run whether or not they're read. lavfi makes test
+# pictures; it runs as fast as it is read.
+DEVICES = ("v4l2", "avfoundation", "lavfi")
+STREAMS = ("rtsp", "rtsps", "rtmp", "udp", "srt", "rtp")
+OPEN_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 5.0
+# Sound and pictures are put in order of time; a file that keeps them further apart than this many
+# bytes of decoded pictures is taken in the order in which it lies.
+HELD_BYTES = 64 * 2**20
+SOUND_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+_MEND = "check that it is a whole video file, and that it plays elsewhere"
+
+
+class AvCamera:
+    """A file, webcam or stream as camera; opening it decodes the first picture."""
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
+        scheme, address, options = _parse(url)
+        self.name = Path(address).name if not scheme else url
+        self.live = scheme in STREAMS or scheme in DEVICES[:2]
+        self._container: InputContainer | None = None
+        self._pictures: deque[Picture] = deque()
+        self._sounds: deque[Sound] = deque()
+        self._index = 0
+        self.damaged_packets = 0
+        try:
+            self._container = _open(address, scheme, options, self.live)
+            self._begin()
+        except av.error.FFmpegError as error:
+            self.close()
+            raise _explain(self.name, error) from error
+        except Error:
+            self.close()
+            raise
+
+    def samples(self) -> Iterator[Sample]:
+        """Pictures and sound in order of time, from 0 on; a live camera's from the boot clock."""
+        try:
+            yield from self._ordered()
+        except av.error.FFmpegError as error:
+            raise Failed(f"{self.name} stopped: {error.strerror}", _MEND) from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file or device."""
+        if self._container:
+            self._container.close()
+            self._container = None
+
+    def _begin(self) -> None:
+        assert self._container
+        self._video = _video_stream(self._container, self.name)
+        audio = self._container.streams.audio
+        self._audio = audio[0] if audio and audio[0].codec_context is not None else None
+        width, height = self._video.codec_context.width, self._video.codec_context.height
+        if width * height > 640 * 480:
+            self._video.thread_type = "AUTO"
+        self.sound_hz = _sound_rate(self._audio.codec_context.sample_rate) if self._audio else 0
+        self._resampler: Any = None
+        rate = self._video.average_rate or self._video.guessed_rate
+        self.fps = float(rate) if rate and 0 < rate <= 1000 else 30.0
+        self._steps = self._read()
+        self._base_ns = 0
+        while not self._pictures:
+            if not next(self._steps, False):
+                raise Damaged(f"{self.name} promises a video but holds no picture", _MEND)
+        self._set_base()
+        self.size = (self._pictures[0].width, self._pictures[0].height)
+
+    def _set_base(self) -> None:
+        # A file's clock starts with its first sample; the sound may be ahead of the pictures.
+        first_ns = min(held[0].time_ns for held in (self._pictures, self._sounds) if held)
+        if not self._sounds and self._audio and self._audio.start_time is not None:
+            start_ns = _to_ns(self._audio.start_time, self._audio.time_base)
+            if 0 <= first_ns - start_ns <= 10 * 10**9:
+                first_ns = start_ns
+        origin_ns = self._clock.boot_ns() if self.live else 0
+        self._base_ns = first_ns - origin_ns
+        self.wall_ns = self._clock.wall_ns() - origin_ns if self.live else None
+        self.wall_quality = _clock_quality(self._clock) if self.live else "none"
+        for held in (self._pictures, self._sounds):
+            early: list[Any] = list(held)
+            held.clear()
+            for sample in early:
+                object.__setattr__(sample, "time_ns", sample.time_ns - self._base_ns)
+                held.append(sample)
+
+    def _ordered(self) -> Iterator[Sample]:
+        limit = self._held_max()
+        for _ in self._steps:
+            yield from self._ready(limit)
+        while self._pictures or self._sounds:
+            yield self._earliest()
+
+    def _ready(self, limit: int) -> Iterator[Sample]:
+        while self._pictures and (self._sounds or not self._audio):
+            yield self._earliest()
+        while len(self._pictures) > limit:
+            yield self._pictures.popleft()
+
+    def _earliest(self) -> Sample:
+        if not self._sounds:
+            return self._pictures.popleft()
+        if not self._pictures:
+            return self._sounds.popleft()
+        pictures_first = self._pictures[0].time_ns < self._sounds[0].time_ns
+        return self._pictures.popleft() if pictures_first else self._sounds.popleft()
+
+    def _held_max(self) -> int:
+        width, height = self.size
+        return max(8, HELD_BYTES // (width * height * 3 // 2))
+
+    def _read(self) -> Iterator[bool]:
+        """Decode packet by packet into the two queues."""
+        assert self._container
+        streams = [self._video] + ([self._audio] if self._audio else [])
+        for packet in self._container.demux(streams):
+            if packet.has_sidedata("encryption_info"):
+                raise Usage(f"{self.name} is encrypted", "decrypt it first, where you may")
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                self.damaged_packets += 1
+                continue
+            for frame in frames:
+                self._keep(packet.stream, frame)
+            yield True
+
+    def _keep(self, stream: Any, frame: Any) -> None:
+        if stream is self._video:
+            time_ns = self._picture_time(frame)
+            self._pictures.append(Picture(time_ns, frame.width, frame.height, frame=frame))
+            return
+        pts, base = frame.pts, frame.time_base
+        channels = 1 if frame.layout.nb_channels == 1 else 2
+        if self._resampler is None:
+            layout = "mono" if channels == 1 else "stereo"
+            self._resampler = av.AudioResampler(format="s16", layout=layout, rate=self.sound_hz)
+        for block in self._resampler.resample(frame):
+            pcm = bytes(block.planes[0])[: block.samples * 2 * block.layout.nb_channels]
+            if pts is None or not pcm:
+                continue
+            time_ns = _to_ns(pts, base) - self._base_ns
+            self._sounds.append(Sound(time_ns, self.sound_hz, block.layout.nb_channels, pcm))
+
+    def _picture_time(self, frame: Any) -> int:
+        self._index += 1
+        if frame.pts is None:
+            return round((self._index - 1) * 1e9 / self.fps) - self._base_ns
+        return _to_ns(frame.pts, frame.time_base) - self._base_ns
+
+
+def _parse(url: str) -> tuple[str, str, dict[str, str]]:
+    """(scheme or "", address, device options) of a URL; a file that exists is always a file."""
+    scheme, colon, rest = url.partition(":")
+    if not colon or Path(url).exists():
+        return "", url, {}
+    if scheme not in DEVICES:
+        return scheme, url, {}
+    # v4l2:/dev/video0?video_size=1280x720&framerate=30; lavfi has its own use for "?" and "&"
+    address, _, query = rest.partition("?") if scheme != "lavfi" else (rest, "", "")
+    return scheme, address, dict(parse_qsl(query))
+
+
+def _open(address: str, scheme: str, options: dict[str, str], live: bool) -> InputContainer:
+    if not scheme:
+        path = Path(address)
+        if path.is_dir():
+            raise Usage(f"{path} is a folder", "name a file in it")
+        if not path.exists():
+            raise NotFound(f"there is no file {path}", "check its name")
+        if not os.access(path, os.R_OK):
+            raise Failed(f"{path} may not be read", "change its permissions")
+    if scheme == "avfoundation":
+        options = {"framerate": "30"} | options  # it refuses FFmpeg's default rate
+    av.logging.set_level(av.logging.PANIC)  # its messages name files and go to stderr
+    return av.open(
+        address,
+        format=scheme if scheme in DEVICES else None,
+        options=options,
+        timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S) if live else None,
+    )
+
+
+def _video_stream(container: InputContainer, name: str) -> Any:
+    for stream in container.streams.video:
+        cover = av.stream.Disposition.attached_pic & stream.disposition
+        if not cover and stream.codec_context is not None:
+            return stream
+    if not len(container.streams):
+        raise Damaged(f"{name} is only the beginning of a video file", _MEND)
+    kinds = " and ".join(sorted({stream.type for stream in container.streams}))
+    raise Usage(f"{name} holds no pictures, only {kinds}", "name a file with a video stream")
+
+
+def _explain(name: str, error: av.error.FFmpegError) -> Error:
+    if isinstance(error, av.error.FileNotFoundError):
+        return NotFound(f"there is no camera {name}", "check that it is plugged in")
+    if isinstance(error, av.error.InvalidDataError | av.error.EOFError):
+        return Damaged(f"{name} cannot be read as video", _MEND)
+    return Failed(f"cannot open {name}: {error.strerror}", _MEND)
+
+
+def _sound_rate(rate_hz: int) -> int:
+    return next((rate for rate in SOUND_RATES if rate >= rate_hz), SOUND_RATES[-1])
+
+
+def _to_ns(pts: int, time_base: Any) -> int:
+    scaled = pts * time_base.numerator * 10**9
+    return (scaled + time_base.denominator // 2) // time_base.denominator
+
+
+def _clock_quality(clock: Clock) -> str:
+    """How far this machine's wall clock can be believed."""
+    if clock.wall_ns() < 1_700_000_000 * 10**9:  # before this program was written
+        return "fake"
+    with contextlib.suppress(OSError):
+        if Path("/run/systemd/timesync/synchronized").exists():
+            return "ntp"
+    return "rtc"

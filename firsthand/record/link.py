@@ -1,0 +1,181 @@
+"""The line to the vault: one signed request, one answer, and every failure by its name.
+
+Repeating, waiting and deciding what is safe belong to upload.py. http.client is used because it
+needs half the CPU of the alternatives.
+"""
+
+import contextlib
+import email.utils
+import http.client
+import json
+import secrets
+import ssl
+import urllib.parse
+from dataclasses import dataclass
+from typing import Any
+
+from firsthand.errors import Error
+from firsthand.httpsig import sign_request
+from firsthand.record.clock import Clock
+from firsthand.record.device import Device
+
+TIMEOUT_S = 30.0
+ANSWER_BYTES = 8 << 20  # more is no answer of a vault
+# A device boots without the time; the vault takes signatures that are at most this far off.
+SKEW_S = 120
+_RETRY = (408, 423, 425, 429)
+
+
+class Unreached(Error):
+    """The vault did not answer, or something answered that is no vault; worth another try."""
+
+
+class Denied(Error):
+    """The vault knows this device not, or no longer (401, 403)."""
+
+
+class Rejected(Error):
+    """The vault answered that this request will never do."""
+
+
+class Gone(Error):
+    """The vault knows this upload not, or no longer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers (lower case) and body of an HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Link:
+    """Keeps one connection per host open and signs what the vault should believe."""
+
+    def __init__(self, device: Device, clock: Clock, timeout_s: float = TIMEOUT_S) -> None:
+        self._device = device
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._base = device.vault_url.rstrip("/")
+        self._connections: dict[tuple[str, str], http.client.HTTPConnection] = {}
+        self._offset_s = 0
+        self.sent_bytes = 0  # of parts, repeated ones included
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A signed request and its JSON answer; Unreached, Denied, Gone or Rejected otherwise."""
+        url = f"{self._base}{path}"
+        data = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
+        answer = self._signed(method, url, data)
+        if answer.status in (401, 403) and self._learn_time(answer):
+            answer = self._signed(method, url, data)
+        _check(answer, url)
+        try:
+            parsed = json.loads(answer.body)
+        except ValueError:
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise Unreached(f"{_host(url)} answered, but not as a vault does", _PORTAL)
+        return parsed
+
+    def put(self, url: str, data: bytes, md5: str) -> None:
+        """Send one part to the URL given out for it; raises as `ask` does."""
+        url = urllib.parse.urljoin(f"{self._base}/", url)
+        headers = {"Content-MD5": md5, "Content-Type": "application/octet-stream"}
+        self.sent_bytes += len(data)
+        answer = self._request("PUT", url, data, headers)
+        _check(answer, url)
+        if not answer.headers.get("etag"):
+            raise Unreached(f"{_host(url)} took a part, but not as a store does", _PORTAL)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+    def _signed(self, method: str, url: str, data: bytes) -> Answer:
+        now_s = self._clock.wall_ns() // 10**9 + self._offset_s
+        nonce = secrets.token_urlsafe(16)
+        device = self._device
+        headers = sign_request(device.key, device.name, method, _path(url), data, now_s, nonce)
+        return self._request(method, url, data, headers | {"Content-Type": "application/json"})
+
+    def _learn_time(self, answer: Answer) -> bool:
+        # Whoever forges a Date gains nothing: the nonce and the vault's clock still decide.
+        with contextlib.suppress(TypeError, ValueError):
+            date = email.utils.parsedate_to_datetime(answer.headers.get("date", ""))
+            offset_s = int(date.timestamp()) - self._clock.wall_ns() // 10**9
+            if abs(offset_s - self._offset_s) > SKEW_S:
+                self._offset_s = offset_s
+                return True
+        return False
+
+    def _request(self, method: str, url: str, data: bytes, headers: dict[str, str]) -> Answer:
+        parts = urllib.parse.urlsplit(url)
+        place = (parts.scheme, parts.netloc)
+        connection = self._connections.get(place)
+        try:
+            if connection is None:
+                connection = self._connections[place] = self._connect(*place)
+            connection.request(method, _path(url), data, headers)
+            reply = connection.getresponse()
+            body = reply.read(ANSWER_BYTES + 1)
+            if len(body) > ANSWER_BYTES:
+                raise http.client.HTTPException("its answer is too long")
+        except (OSError, http.client.HTTPException) as error:
+            if connection:
+                connection.close()
+            self._connections.pop(place, None)
+            raise Unreached(f"{_host(url)} was not reached: {_reason(error)}", _NETWORK) from error
+        found = {name.lower(): value for name, value in reply.getheaders()}
+        return Answer(reply.status, found, body)
+
+    def _connect(self, scheme: str, netloc: str) -> http.client.HTTPConnection:
+        if scheme == "https":
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(netloc, timeout=self._timeout_s, context=context)
+        if scheme != "http":
+            raise http.client.HTTPException(f"{scheme!r} is no way to send a part")
+        return http.client.HTTPConnection(netloc, timeout=self._timeout_s)
+
+
+_NETWORK = "check the network and the vault's URL; footage stays on the card"
+_PORTAL = "the network may want a sign-in page opened first; footage stays on the card"
+
+
+def _check(answer: Answer, url: str) -> None:
+    status = answer.status
+    if status == 200:
+        return
+    title = _problem(answer) or f"HTTP status {status}"
+    if status in (401, 403):
+        raise Denied(f"{_host(url)} refused: {title}", "check that this device is enrolled there")
+    if status in (404, 410):
+        raise Gone(f"{_host(url)} does not know this upload: {title}", "it is begun again")
+    if 400 <= status < 500 and status not in _RETRY:
+        raise Rejected(f"{_host(url)} rejected it: {title}", "it stays on the card")
+    raise Unreached(f"{_host(url)} could not: {title}", "it is tried again later")
+
+
+def _problem(answer: Answer) -> str:
+    """The words of a problem+json answer."""
+    try:
+        problem = json.loads(answer.body)
+        return str(problem.get("detail") or problem.get("title") or "")[:300]
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _path(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _host(url: str) -> str:
+    return urllib.parse.urlsplit(url).netloc
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -1,0 +1,101 @@
+"""Footage for the page: opened in memory after the log entry, kept for seconds, served in ranges.
+
+A browser asks for one video in many ranges; that is one reading, and one entry in the log. What
+the wearer withholds is not shown here at all.
+"""
+
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request, Response
+
+from firsthand.consent import withhold
+from firsthand.errors import NotFound, Refused
+from firsthand.vault import catalog, reading
+from firsthand.vault.vault import Vault
+
+TYPES = {"video": "video/mp4", "still": "image/jpeg"}
+# Long enough to play the minute that was opened; a longer pause is a new reading.
+KEEP_S = 90.0
+MAX_KEPT = 192 << 20
+# Browsers ask for "all from here", take a little and hang up: so much is enough at once.
+MAX_RANGE = 4 << 20
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+
+router = APIRouter(include_in_schema=False)
+
+
+class Opened:
+    """Parts that were opened in the last seconds, in plain, in memory only."""
+
+    def __init__(self, vault: Vault, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._vault = vault
+        self._clock_s = clock_s
+        self._kept: OrderedDict[tuple[str, str], tuple[float, bytes]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, segment: catalog.Segment, part: str) -> bytes:
+        """The opened bytes of one part, logged unless it is open already.
+
+        Refused if the wearer withholds any of it, NotFound if it is erased.
+        """
+        with self._vault.db.read() as connection:
+            kept_back = withhold.of(connection, segment.person)
+        if any(w.start_ns < segment.stop_ns and w.stop_ns > segment.start_ns for w in kept_back):
+            raise Refused(
+                f"segment {segment.id} is withheld by its wearer",
+                "lift the withheld interval to see it",
+            )
+        if segment.state != "stored":
+            raise NotFound(f"segment {segment.id} was erased")
+        with self._lock:
+            self._drop_old()
+            key = (segment.id, part)
+            if key in self._kept:
+                data = self._kept.pop(key)[1]
+            else:
+                data = reading.read_part(self._vault, segment.id, part, who="self", why="page")
+            self._kept[key] = (self._clock_s(), data)
+            while len(self._kept) > 1 and sum(len(d) for _, d in self._kept.values()) > MAX_KEPT:
+                self._kept.popitem(last=False)
+        return data
+
+    def _drop_old(self) -> None:
+        while self._kept:
+            key, (used_s, _) = next(iter(self._kept.items()))
+            if self._clock_s() - used_s <= KEEP_S:
+                return
+            del self._kept[key]
+
+
+@router.get("/people/{person}/segments/{segment}/{part}")
+def footage(request: Request, person: str, segment: str, part: str) -> Response:
+    """One part of a segment, whole or a range of it."""
+    found = request.app.state.vault.segment(segment)
+    if found.person != person or part not in TYPES:
+        raise NotFound(f"there is no {part} of segment {segment} here")
+    data = request.app.state.opened.read(found, part)
+    return ranged(data, request.headers.get("range"), TYPES[part])
+
+
+def ranged(data: bytes, wanted: str | None, media_type: str) -> Response:
+    """The bytes, or the range that was asked for (206), or 416 if it lies outside."""
+    headers = {"Accept-Ranges": "bytes"}
+    match = _RANGE.fullmatch(wanted.strip()) if wanted else None
+    if match is None or match[0] == "bytes=-":
+        # Several ranges at once may lawfully be answered with the whole.
+        return Response(data, headers=headers, media_type=media_type)
+    if match[1]:
+        start = int(match[1])
+        stop = min(int(match[2]) + 1 if match[2] else len(data), len(data))
+    else:
+        start, stop = max(len(data) - int(match[2]), 0), len(data)
+    if start >= stop:
+        headers["Content-Range"] = f"bytes */{len(data)}"
+        return Response(status_code=416, headers=headers)
+    stop = min(stop, start + MAX_RANGE)
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+    return Response(data[start:stop], 206, headers, media_type)

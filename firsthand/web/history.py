@@ -1,0 +1,132 @@
+"""A person's log in words: who touched what of theirs, and when, newest first."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from firsthand import log
+from firsthand.vault.catalog import segments
+from firsthand.web.page import clock, when, words
+
+BATCH = 400
+# A page ends after so many entries were looked at, however few of them it shows.
+MOST = 8000
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that happened, in words; `index` and `last` are the log entries it covers."""
+
+    time_ns: int
+    text: str
+    index: int
+    last: int
+
+
+def history(
+    connection: Connection, person: str, before: int | None = None, count: int = 30
+) -> tuple[list[Line], int | None]:
+    """Up to `count` lines from before a log entry on, and where the next page goes on.
+
+    Stored segments are left out: the days show them. Readings in a row for one reason are one line.
+    """
+    lines: list[Line] = []
+    reads: list[log.Entry] = []
+    seen = None
+    for number, entry in enumerate(_newest_first(connection, person, before)):
+        alike = not reads or _reader(entry) == _reader(reads[-1])
+        if entry.kind != "read" or not alike:
+            lines += _reading(connection, reads)
+            reads = []
+        if len(lines) >= count or number >= MOST:
+            return lines + _reading(connection, reads), seen
+        seen = entry.index
+        if entry.kind == "read":
+            reads.append(entry)
+        elif not entry.kind.endswith("_stored"):
+            lines.append(Line(entry.time_ns, _words(entry), entry.index, entry.index))
+    return lines + _reading(connection, reads), None
+
+
+def _newest_first(connection: Connection, person: str, before: int | None) -> Iterator[log.Entry]:
+    table = log.entries
+    while True:
+        query = sa.select(table.c.index).where(table.c.person == person)
+        if before is not None:
+            query = query.where(table.c.index < before)
+        found = connection.scalars(query.order_by(table.c.index.desc()).limit(BATCH)).all()
+        if not found:
+            return
+        batch = []
+        for entry in log.read(connection, person, start=found[-1]):
+            if entry.index > found[0]:
+                break
+            batch.append(entry)
+        yield from reversed(batch)
+        before = found[-1]
+
+
+def _reader(entry: log.Entry) -> tuple[str, str]:
+    private = entry.private or {}
+    return str(private.get("who", "")), str(private.get("why", ""))
+
+
+def _reading(connection: Connection, reads: list[log.Entry]) -> list[Line]:
+    """One line for readings in a row, newest first; none for none."""
+    if not reads:
+        return []
+    who, why = _reader(reads[0])
+    asked = {str((entry.private or {}).get("segment", "")) for entry in reads}
+    parts: dict[str, int] = {}
+    for entry in reads:
+        name = str((entry.private or {}).get("part", "part"))
+        parts[name] = parts.get(name, 0) + 1
+    what = ", ".join(_count(number, name) for name, number in sorted(parts.items()))
+    name = {"self": "the wearer's pages"}.get(who, who or "somebody")
+    reason = f" ({why})" if why and who != "self" else ""
+    text = f"{name}{reason} opened {what}{_taken_at(connection, sorted(asked))}"
+    return [Line(reads[0].time_ns, text, reads[-1].index, reads[0].index)]
+
+
+def _taken_at(connection: Connection, asked: list[str]) -> str:
+    first, last = sa.func.min(segments.c.start_ns), sa.func.max(segments.c.stop_ns)
+    row = connection.execute(sa.select(first, last).where(segments.c.id.in_(asked[:500]))).one()
+    if row[0] is None:
+        return ""
+    return f", recorded {when(row[0])} to {clock(row[1])}"
+
+
+def _count(number: int, name: str) -> str:
+    if name == "still":
+        return f"{number} still{'s' if number > 1 else ''}"
+    if name in ("motion", "events"):
+        return f"{name} of {number} segment{'s' if number > 1 else ''}"
+    return f"{number} {name}{'s' if number > 1 else ''}"
+
+
+def _words(entry: log.Entry) -> str:
+    fields: dict[str, Any] = entry.public | (entry.private or {})
+
+    def get(name: str) -> str:
+        return str(fields.get(name, "?"))
+
+    if entry.kind in ("withheld", "erasure_ordered") and isinstance(fields.get("start_ns"), int):
+        span = f"{when(fields['start_ns'])} to {when(fields['stop_ns'])}"
+        done = "withheld" if entry.kind == "withheld" else "erasure ordered of"
+        return f"{done} {span}"
+    if entry.kind == "consent_given":
+        given = ", ".join(words(code) for code in fields.get("permissions", ()))
+        return f"consent {get('id')} given: {given}"
+    sentences = {
+        "person_added": "enrolled",
+        "device_enrolled": f"device {get('device')} enrolled",
+        "consent_withdrawn": f"consent {get('consent')} withdrawn",
+        "ballot_cast": f"answered {get('choice')} to run {get('run')}",
+        "rule_set": f"standing answer set: {words(get('permission'))}: {get('choice')}",
+        "withhold_lifted": f"withheld interval {get('withhold')} lifted",
+        "erasure_ordered": "erasure of everything ordered",
+    }
+    return sentences.get(entry.kind, entry.kind.replace("_", " "))

@@ -1,0 +1,118 @@
+"""The device API: devices hand in segments, in parts, and get receipts.
+
+One byte protocol: open an upload for a signed record, put its parts at the given URLs, complete.
+All requests but the parts are signed by the device; a part's URL is its permit. What "stored"
+means is decided in vault/ingest.py.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from firsthand.age import Recipient
+from firsthand.consent import people
+from firsthand.errors import Refused, Usage
+from firsthand.vault import ingest
+from firsthand.vault.vault import Vault
+from firsthand.web.body import MAX_JSON, parse_object, read_body
+from firsthand.web.signed import authenticate
+
+router = APIRouter()
+
+
+@router.get("/healthz")
+def health(request: Request) -> dict[str, str]:
+    """Whether the server answers and its database can be read."""
+    request.app.state.vault.people()
+    return {"status": "ok"}
+
+
+@router.get("/api/device")
+async def device_state(request: Request) -> dict[str, str]:
+    """What a device needs to know: whom to seal to, the log's checkpoint, its wearer's status."""
+    return await _signed(request, _device_state)
+
+
+@router.post("/api/uploads")
+async def open_upload(request: Request) -> dict[str, Any]:
+    """Begins an upload for {"envelope", "headers"}: its parts, or a receipt if all is done."""
+    return await _signed(request, _open)
+
+
+@router.get("/api/uploads/{upload}")
+async def upload_state(request: Request, upload: str) -> dict[str, Any]:
+    """The parts that the vault has, and those to send with fresh URLs."""
+    return await _signed(request, lambda vault, device, _: _parts(vault, upload, device.id))
+
+
+@router.put("/api/uploads/{upload}/parts/{number}")
+async def put_part(request: Request, upload: str, number: int, expires: int, mac: str) -> Response:
+    """Takes the bytes of one part at the URL that was given out for it."""
+    if not (len(mac) == 64 and mac.isascii()):
+        raise Refused("this part URL was not given out by this vault")
+    body = await read_body(request, ingest.PART_SIZE)
+    md5 = request.headers.get("content-md5", "")
+    vault = request.app.state.vault
+    etag = await run_in_threadpool(ingest.put_part, vault, upload, number, expires, mac, body, md5)
+    return Response(headers={"ETag": etag})
+
+
+@router.post("/api/uploads/{upload}/complete")
+async def complete(request: Request, upload: str) -> dict[str, Any]:
+    """Joins and verifies the parts, and gives the receipt."""
+
+    def work(vault: Vault, device: people.Device, _: bytes) -> dict[str, Any]:
+        return {"receipt": ingest.complete(vault, upload, device.id)}
+
+    return await _signed(request, work)
+
+
+@router.delete("/api/uploads/{upload}", status_code=204)
+async def abort(request: Request, upload: str) -> None:
+    """Gives an upload up."""
+    await _signed(request, lambda vault, device, _: ingest.abort(vault, upload, device.id))
+
+
+async def _signed(request: Request, work: Callable[[Vault, people.Device, bytes], Any]) -> Any:
+    """Does `work` in the thread pool for the device that signed this request."""
+    body = await read_body(request, MAX_JSON)
+    state, scope = request.app.state, request.scope
+    path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    if scope["query_string"]:
+        path += "?" + scope["query_string"].decode("latin-1")
+
+    def both() -> Any:
+        headers = request.headers
+        device = authenticate(state.vault, state.nonces, request.method, path, body, headers)
+        return work(state.vault, device, body)
+
+    return await run_in_threadpool(both)
+
+
+def _device_state(vault: Vault, device: people.Device, _: bytes) -> dict[str, str]:
+    status = vault.person(device.person).status
+    answer = {"recipient": "", "key_id": "", "checkpoint": vault.checkpoint(), "status": status}
+    if status == "active":
+        recipient = vault.keyring.ingest_recipient(device.person, vault.now_ns())
+        answer |= {"recipient": recipient, "key_id": Recipient.parse(recipient).key_id}
+    return answer
+
+
+def _open(vault: Vault, device: people.Device, body: bytes) -> dict[str, Any]:
+    asked = parse_object(body)
+    envelope, headers = asked.get("envelope"), asked.get("headers")
+    if not isinstance(envelope, dict) or not isinstance(headers, dict):
+        raise Usage('an upload is opened with {"envelope", "headers"}')
+    if not all(isinstance(value, str) for value in headers.values()):
+        raise Usage("each header is base64 text")
+    answer = ingest.open_upload(vault, device, envelope, headers)
+    if "upload" in answer:
+        answer |= _parts(vault, answer["upload"], device.id)
+    return answer
+
+
+def _parts(vault: Vault, upload: str, device: str) -> dict[str, Any]:
+    have, need = ingest.missing_parts(vault, upload, device)
+    return {"have": have, "parts": need}

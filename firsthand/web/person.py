@@ -1,0 +1,182 @@
+"""A person's page: their days, what they allowed, what they keep back, who touched what.
+
+Each button here makes the same entry in the log as the command of the same name.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy import Connection
+
+from firsthand.consent import agreements, law, people, runs, withhold
+from firsthand.consent.tables import devices, rules
+from firsthand.consent.vocabulary import PERMISSIONS
+from firsthand.errors import Usage
+from firsthand.release.tables import names, releases
+from firsthand.vault import catalog
+from firsthand.vault.vault import Vault
+from firsthand.web import charts, timeline
+from firsthand.web.body import read_form
+from firsthand.web.history import history
+from firsthand.web.page import back_to, clock, date, length, render
+
+router = APIRouter(include_in_schema=False)
+Form = Annotated[dict[str, str], Depends(read_form)]
+DAYS = 14  # on one page
+
+
+@dataclass(frozen=True)
+class Day:
+    """One line of the list of days."""
+
+    day: str
+    footage_s: float
+    strip: str
+
+
+@router.get("/people/{person}")
+def person_page(
+    request: Request, person: str, before: str = "9999-12-31", log_before: int | None = None
+) -> Response:
+    """All about one person."""
+    vault: Vault = request.app.state.vault
+    now_ns = vault.now_ns()
+    with vault.db.read() as connection:
+        found = people.find(connection, person)
+        listed = [row for row in catalog.days(connection, found.id) if row[0] < before]
+        days, hours = _days(connection, found.id, listed[-DAYS:])
+        lines, next_log = history(connection, found.id, log_before)
+        values: dict[str, Any] = {
+            "person": found,
+            "footage_s": sum(row[2] for row in listed) / 1e9,
+            "days": days,
+            "hours": hours,
+            "older": listed[-DAYS][0] if len(listed) > DAYS else None,
+            "devices": _devices(connection, found.id),
+            "sound": law.sound_permitted(connection, found.jurisdiction, now_ns),
+            "consents": agreements.of(connection, found.id),
+            "rules": _rules(connection, found.id),
+            "withheld": withhold.of(connection, found.id),
+            "releases": _releases(connection, found.id),
+            "lines": lines,
+            "next_log": next_log,
+            "paged": log_before is not None,
+        }
+    return render("person.html", **values, now_ns=now_ns, before=before, permissions=PERMISSIONS)
+
+
+@router.post("/people/{person}/consents/{consent}/withdraw")
+def withdraw(request: Request, person: str, consent: str) -> Response:
+    """Withdraws one consent."""
+    vault: Vault = request.app.state.vault
+    with vault.db.write() as connection:
+        agreements.withdraw(connection, people.find(connection, person), consent, vault.now_ns())
+    return back_to(f"/people/{person}#consents")
+
+
+@router.post("/people/{person}/rules")
+def set_rule(request: Request, person: str, form: Form) -> Response:
+    """Sets a standing answer."""
+    vault: Vault = request.app.state.vault
+    permission, choice = form.get("permission", ""), form.get("choice", "")
+    with vault.db.write() as connection:
+        found = people.find(connection, person)
+        runs.set_rule(connection, found, permission, choice, vault.now_ns())
+    return back_to(f"/people/{person}#rules")
+
+
+@router.post("/people/{person}/withhold")
+def add_withhold(request: Request, person: str, form: Form) -> Response:
+    """Keeps an interval back."""
+    vault: Vault = request.app.state.vault
+    start_ns, stop_ns = _time(form.get("start", "")), _time(form.get("stop", ""))
+    with vault.db.write() as connection:
+        found = people.find(connection, person)
+        withhold.withhold(connection, found, start_ns, stop_ns, vault.now_ns())
+    return back_to(f"/people/{person}#withheld")
+
+
+@router.post("/people/{person}/withhold/{withheld}/lift")
+def lift(request: Request, person: str, withheld: str) -> Response:
+    """Lets a withheld interval be used again."""
+    vault: Vault = request.app.state.vault
+    with vault.db.write() as connection:
+        withhold.lift(connection, people.find(connection, person), withheld, vault.now_ns())
+    return back_to(f"/people/{person}#withheld")
+
+
+def _time(text: str) -> int:
+    """A datetime-local field, read as UTC, in ns."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Usage(f"there is no time {text!r}", "write 2026-11-01T08:03") from None
+    return int(at.replace(tzinfo=UTC).timestamp()) * 10**9
+
+
+def _days(
+    connection: Connection, person: str, listed: list[tuple[str, int, int]]
+) -> tuple[list[Day], tuple[int, int]]:
+    """The days, newest first, all strips over the same hours of the day; and these hours."""
+    found = {}
+    for day, _, _ in listed:
+        start_ns = timeline.day_start(day)
+        found[day] = timeline.stretches(connection, person, start_ns, start_ns + timeline.DAY_NS)
+    each = [timeline.hours_of(found[day], timeline.day_start(day)) for day in found]
+    hours = (min((h[0] for h in each), default=0), max((h[1] for h in each), default=24))
+    days = []
+    for day, _, length_ns in reversed(listed):
+        start_ns = timeline.day_start(day)
+        strip = charts.strip(
+            [span_of(stretch) for stretch in found[day]],
+            start_ns + hours[0] * timeline.HOUR_NS,
+            start_ns + hours[1] * timeline.HOUR_NS,
+            label=f"{date(day)}: {length(length_ns / 1e9)} recorded",
+            height=22,
+            ticks=[start_ns + hour * timeline.HOUR_NS for hour in range(hours[0] + 1, hours[1])],
+        )
+        days.append(Day(day, length_ns / 1e9, strip))
+    return days, hours
+
+
+def span_of(stretch: timeline.Stretch) -> charts.Span:
+    """A stretch of time as it is drawn."""
+    why = f": {stretch.reason}" if stretch.reason else ""
+    title = (
+        f"{clock(stretch.start_ns)} to {clock(stretch.stop_ns)} {timeline.KINDS[stretch.kind]}{why}"
+    )
+    return charts.Span(stretch.kind, stretch.start_ns, stretch.stop_ns, title)
+
+
+def _devices(connection: Connection, person: str) -> list[Any]:
+    last = (
+        sa.select(catalog.segments.c.device, sa.func.max(catalog.segments.c.stop_ns).label("last"))
+        .group_by(catalog.segments.c.device)
+        .subquery()
+    )
+    query = (
+        sa.select(devices.c.id, devices.c.status, devices.c.added_ns, last.c.last)
+        .outerjoin(last, last.c.device == devices.c.id)
+        .where(devices.c.person == person)
+        .order_by(devices.c.added_ns)
+    )
+    return list(connection.execute(query))
+
+
+def _rules(connection: Connection, person: str) -> dict[str, str]:
+    query = sa.select(rules.c.permission, rules.c.choice).where(rules.c.person == person)
+    standing = {row.permission: row.choice for row in connection.execute(query)}
+    return {code: standing.get(code, "ask") for code in PERMISSIONS}
+
+
+def _releases(connection: Connection, person: str) -> list[Any]:
+    query = (
+        sa.select(releases.c.id, releases.c.run, releases.c.began_ns)
+        .join(names, names.c.release == releases.c.id)
+        .where(names.c.person == person, releases.c.state == "made")
+        .order_by(releases.c.began_ns.desc())
+    )
+    return list(connection.execute(query))

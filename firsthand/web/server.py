@@ -1,0 +1,132 @@
+"""Serving: binds the port, runs the application, and stops cleanly."""
+
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from firsthand.config import Settings
+from firsthand.errors import Failed
+from firsthand.vault.vault import Vault
+from firsthand.web.app import make_app
+
+STOP_S = 5  # how long requests under way may take to end
+
+
+class Server:
+    """A server over an opened vault, listening from the start on; `url` is its true address."""
+
+    def __init__(self, vault: Vault, host: str, port: int, access_key: str | None = None) -> None:
+        """Binds `port` (0: a free one) on `host`; Failed if it cannot."""
+        self._socket = bind(host, port)
+        self.host, self.port = host, self._socket.getsockname()[1]
+        self.access_key = access_key
+        app = make_app(vault, access_key=access_key)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            # Its lines would hold people's ids and the access key.
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=STOP_S,
+        )
+        self._server = _Uvicorn(config)
+
+    @property
+    def url(self) -> str:
+        """Where devices reach it."""
+        name = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{f'[{name}]' if ':' in name else name}:{self.port}"
+
+    @property
+    def page_url(self) -> str:
+        """Where people open it: with the access key, if there is one."""
+        return self.url + (f"/?key={self.access_key}" if self.access_key else "/")
+
+    def run(self) -> int:
+        """Serves until SIGINT or SIGTERM, whose number it returns; only in the main thread."""
+        caught: list[int] = []
+
+        def stop(number: int, _frame: object) -> None:
+            # A second time means: now.
+            self._server.force_exit = bool(caught)
+            self._server.should_exit = True
+            caught.append(number)
+
+        before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+            self._socket.close()
+        return caught[0] if caught else 0
+
+    @contextmanager
+    def background(self) -> Iterator["Server"]:
+        """Serves from a thread while the block runs."""
+        thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="server", daemon=True
+        )
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.should_exit = True
+            thread.join(2 * STOP_S)
+            self._socket.close()
+
+
+def serve(
+    settings: Settings, *, access_key: str | None = None, announce: Callable[[Server], None]
+) -> None:
+    """Opens the vault of these settings and serves it; `announce` is called once it listens.
+
+    The pages need `access_key`, a random one unless given. Ends on SIGTERM, and on Ctrl-C with
+    KeyboardInterrupt, after requests under way and the vault are closed.
+    """
+    vault = Vault(settings)
+    try:
+        key = access_key or secrets.token_urlsafe(24)
+        server = Server(vault, settings.host, settings.port, key)
+        announce(server)
+        if server.run() == signal.SIGINT:
+            raise KeyboardInterrupt
+    finally:
+        vault.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; Failed, with a hint, if the port is in use or the host not ours."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.listen(256)
+        except OSError:
+            bound.close()
+            raise
+    except (OSError, OverflowError) as error:
+        raise Failed(
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+            "another program may use the port: choose one with --port (0 takes any free one)",
+        ) from error
+    return bound
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Server.run has its own; uvicorn's would end the process by the signal before the vault
+        # is closed.
+        yield
