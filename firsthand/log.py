@@ -117,7 +117,7 @@ def read(connection: Connection, person: str | None = None, start: int = 0) -> I
     for row in connection.execute(query):
         body = json.loads(row.entry)
         private = json.loads(row.opening) if row.opening else None
-        yield Entry(row.index, body.pop("time_ns"), body.pop("kind"), body, private)
+        yield Entry(row._mapping["index"], body.pop("time_ns"), body.pop("kind"), body, private)
 
 
 def forget(connection: Connection, person: str) -> None:
@@ -127,7 +127,7 @@ def forget(connection: Connection, person: str) -> None:
 
 
 def verify(connection: Connection) -> int:
-    """Recomputes every hash from the entries and returns the size; Damaged names the first fault."""
+    """Recomputes every hash from the entries and returns the size; Damaged names the fault."""
     stored = reader(connection)
     fresh: dict[tuple[int, int], bytes] = {}
     count = 0
@@ -150,12 +150,12 @@ def verify_openings(connection: Connection, person: str, salt: bytes) -> int:
     """Checks what stands beside one person's entries against them; returns how many. Damaged."""
     name, count = subject(salt), 0
     for row in connection.execute(sa.select(entries).order_by(entries.c.index)):
-        body = json.loads(row.entry)
+        index, body = row._mapping["index"], json.loads(row.entry)
         if (body.get("subject") == name) != (row.person == person):
-            raise Damaged(f"log entry {row.index} was given to another person")
+            raise Damaged(f"log entry {index} was given to another person")
         if row.person == person:
-            if body["commitment"] != commit(salt, row.index, row.opening or b""):
-                raise Damaged(f"the personal fields of log entry {row.index} were changed")
+            if body["commitment"] != commit(salt, index, row.opening or b""):
+                raise Damaged(f"the personal fields of log entry {index} were changed")
             count += 1
     return count
 

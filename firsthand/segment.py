@@ -81,7 +81,7 @@ class Record:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Record":
-        """A record from JSON values; Damaged if a field is missing, unknown or of the wrong kind."""
+        """A record from JSON values; Damaged if a field is missing, unknown or of a wrong kind."""
         record = _build(cls, data, "record")
         if not isinstance(record.parts, list | tuple) or not isinstance(record.media, dict):
             raise Damaged("record has parts or media of the wrong kind")

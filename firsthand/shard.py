@@ -1,7 +1,8 @@
 """The shard: one person's part of a release in one sealed file; its reader and its grant.
 
 A shard is a line of JSON, then a sealed tar of samples. Its key is HKDF(X, SHA-256(plain tar)),
-so the same content gives the same bytes and no key seals two contents. A release as a researcher
+so the same content gives the same bytes and no key seals two contents; release and person enter
+it too, so that a first line that names others opens nothing. A release as a researcher
 holds it is a folder: manifest.json, grant.json, shards/. Making one is release/'s work.
 """
 
@@ -10,6 +11,7 @@ import binascii
 import hashlib
 import io
 import json
+import re
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from firsthand.crypto import SigningKey, VerifyKey, canonical, stream_open, stream_seal
-from firsthand.errors import Damaged, NotFound, Refused, WrongKey
+from firsthand.errors import Damaged, NotFound, Refused, Usage, WrongKey
 
 FORMAT = "firsthand-shard/1"
 MANIFEST_CONTEXT = "firsthand/manifest/v1"
@@ -41,13 +43,16 @@ class Sample:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What meta.json says: width, height, fps, has_sound, has_motion, has_events, gap_before."""
+        """What meta.json says: width, height, fps, has_sound, has_motion, has_events and so on."""
         return json.loads(self.files["meta.json"])
 
 
 def pack_shard(samples: Iterable[Sample], release_key: bytes, release: str) -> bytes:
-    """One person's samples as a sealed shard; the same samples and key give the same bytes."""
+    """One person's samples as a sealed shard; the same samples and key give the same bytes. Usage
+    unless there is one, all are of one person, and each has an id of its own."""
     listed = list(samples)
+    if len({sample.person for sample in listed}) != 1:
+        raise Usage("a shard holds at least one sample, all of one person")
     plain = _tar(listed)
     digest = hashlib.sha256(plain).hexdigest()
     head = {
@@ -58,21 +63,21 @@ def pack_shard(samples: Iterable[Sample], release_key: bytes, release: str) -> b
         "plain_sha256": digest,
         "plain_size": len(plain),
     }
-    return canonical(head) + b"\n" + stream_seal(_shard_key(release_key, digest), plain)
+    return canonical(head) + b"\n" + stream_seal(_shard_key(release_key, head), plain)
 
 
 def open_shard(data: bytes, release_key: bytes) -> Iterator[Sample]:
-    """The samples of a sealed shard; WrongKey or Damaged if it does not open to what it names."""
+    """The samples of a sealed shard; Damaged unless key and bytes are those it was made with."""
     head_line, _, sealed = data.partition(b"\n")
     try:
         head = json.loads(head_line)
         if head["format"] != FORMAT:
             raise Damaged(f"shard has format {head['format']!r}, this program reads {FORMAT}")
-        digest, person = head["plain_sha256"], head["person"]
+        person, key = head["person"], _shard_key(release_key, head)
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged("this is no shard") from error
-    plain = stream_open(_shard_key(release_key, digest), sealed)
-    if hashlib.sha256(plain).hexdigest() != digest:
+    plain = stream_open(key, sealed)
+    if hashlib.sha256(plain).hexdigest() != head["plain_sha256"]:
         raise Damaged(f"shard of {person} is not what its first line names")
     yield from _untar(plain, person)
 
@@ -121,13 +126,14 @@ def check_grant(
         head, claims = (json.loads(_unb64url(part)) for part in body.split("."))
         keys = {person: base64.b64decode(value) for person, value in grant["keys"].items()}
         mark = _unb64url(signature)
-        value, end = claims["ga4gh_visa_v1"]["value"], claims["exp"]
+        value, end = claims["ga4gh_visa_v1"]["value"], int(claims["exp"])
+        algorithm, digest = head["alg"], claims["keys_sha256"]
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         raise Damaged("this is no grant", 'fetch one with "firsthand release pull"') from error
-    if head.get("alg") != "EdDSA":
+    if algorithm != "EdDSA":
         raise Refused("this grant names another signature algorithm than EdDSA")
     key.verify(None, body.encode(), mark)
-    if value != f"firsthand:release/{release}" or claims["keys_sha256"] != _keys_digest(keys):
+    if value != f"firsthand:release/{release}" or digest != _keys_digest(keys):
         raise Refused("this grant is for another release", 'run "firsthand release pull" again')
     if now_s >= end:
         raise Refused(
@@ -148,9 +154,10 @@ class ReleaseReader:
             self.key = VerifyKey.from_text(envelope["key"])
             self.manifest: dict[str, Any] = envelope["manifest"]
             signature = base64.b64decode(envelope["signature"])
-        except (KeyError, TypeError, ValueError) as error:
+            signed = canonical(self.manifest)
+        except (KeyError, TypeError, ValueError, Usage) as error:
             raise Damaged(f"{folder / 'manifest.json'} is no manifest") from error
-        self.key.verify(MANIFEST_CONTEXT, canonical(self.manifest), signature)
+        self.key.verify(MANIFEST_CONTEXT, signed, signature)
         self._grant = _load(folder / "grant.json")
         self._now = now
         self._keys()
@@ -180,13 +187,18 @@ class ReleaseReader:
         keys = self._keys()
         if person not in keys:
             raise WrongKey(f"the grant holds no key for person {person}")
-        path = self.folder / "shards" / Path(shard["file"]).name
+        if not _is_name(shard["file"]):
+            raise Damaged(f"the manifest names a shard {shard['file']!r}, which is no file name")
+        path = self.folder / "shards" / shard["file"]
         if not path.exists():
             raise NotFound(f"{path} is missing", 'run "firsthand release pull" again')
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != shard["sha256"]:
             raise Damaged(f"{path} is not what the manifest names", "pull the release again")
-        yield from open_shard(data, keys[person])
+        for sample in open_shard(data, keys[person]):
+            if sample.person != person:
+                raise Damaged(f"{path} is of {sample.person}, the manifest says {person}")
+            yield sample
 
     def _keys(self) -> dict[str, bytes]:
         return check_grant(self._grant, self.release, self.key, int(self._now()))
@@ -197,18 +209,28 @@ def open_release(folder: Path | str) -> ReleaseReader:
     return ReleaseReader(Path(folder))
 
 
-def _shard_key(release_key: bytes, digest: str) -> bytes:
-    info = FORMAT.encode()
-    return HKDF(SHA256(), 32, salt=bytes.fromhex(digest), info=info).derive(release_key)
+def _shard_key(release_key: bytes, head: dict[str, Any]) -> bytes:
+    info = canonical({name: head[name] for name in ("format", "release", "person")})
+    salt = bytes.fromhex(head["plain_sha256"])
+    return HKDF(SHA256(), 32, salt=salt, info=info).derive(release_key)
+
+
+def _is_name(text: Any) -> bool:
+    """Whether this can be written to a disk as it is, and lands where one meant it to."""
+    return isinstance(text, str) and bool(re.fullmatch(r"[\w-][\w.-]{0,99}", text, re.ASCII))
 
 
 def _tar(samples: list[Sample]) -> bytes:
+    if len({sample.id for sample in samples}) != len(samples):
+        raise Usage("two samples of a shard have the same id")
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for sample in samples:
             times = {"start_ns": sample.start_ns, "stop_ns": sample.stop_ns}
             files = sample.files | {"times.json": canonical(times)}
             for name in sorted(files):
+                if not (_is_name(sample.id) and _is_name(name)):
+                    raise Usage(f"{sample.id}/{name} is no name for a sample's file")
                 info = tarfile.TarInfo(f"{sample.id}/{name}")
                 info.size = len(files[name])
                 tar.addfile(info, io.BytesIO(files[name]))
@@ -217,13 +239,19 @@ def _tar(samples: list[Sample]) -> bytes:
 
 def _untar(plain: bytes, person: str) -> Iterator[Sample]:
     found: dict[str, dict[str, bytes]] = {}
-    with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
-        for info in tar:
-            sample, _, name = info.name.partition("/")
-            found.setdefault(sample, {})[name] = tar.extractfile(info).read()  # type: ignore[union-attr]
+    try:
+        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
+            for info in tar:
+                sample, _, name = info.name.partition("/")
+                file = tar.extractfile(info)
+                if file is None or not (info.isreg() and _is_name(sample) and _is_name(name)):
+                    raise Damaged(f"shard of {person} holds {info.name!r}, no file of a sample")
+                found.setdefault(sample, {})[name] = file.read()
+        times = {sample: json.loads(files.pop("times.json")) for sample, files in found.items()}
+    except (tarfile.TarError, ValueError, KeyError) as error:
+        raise Damaged(f"shard of {person} does not hold samples") from error
     for sample, files in found.items():
-        times = json.loads(files.pop("times.json"))
-        yield Sample(person, sample, times["start_ns"], times["stop_ns"], files)
+        yield Sample(person, sample, times[sample]["start_ns"], times[sample]["stop_ns"], files)
 
 
 def _load(path: Path) -> Any:

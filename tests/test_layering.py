@@ -48,6 +48,7 @@ HOMES = {
     "starlette": ("web/*",),
     "anyio": ("web/*",),
     "jinja2": ("web/*",),
+    "markupsafe": ("web/*",),
     "uvicorn": ("web/*", "cli/serve.py"),
     "torch": ("learn/*", "emulate/*"),
     "numpy": ("learn/*", "emulate/*", "simulate/*", "release/*"),
@@ -140,8 +141,8 @@ def rooms_of(root: Path) -> list[str]:
 
 
 def homes_of(root: Path) -> list[str]:
-    """Outside packages that are imported away from home, or that have no home."""
-    wrong: list[str] = []
+    """Outside packages that are imported away from home, or that have no home; each line once."""
+    wrong: dict[str, None] = {}
     users: dict[str, set[str]] = {}
     for name, file in modules(root).items():
         path = file.relative_to(root).as_posix()
@@ -151,13 +152,13 @@ def homes_of(root: Path) -> list[str]:
                 continue
             users.setdefault(package, set()).add(path)
             if package not in HOMES:
-                wrong.append(f"{path}:{line}: {package} has no home")
+                wrong[f"{path}:{line}: {package} has no home"] = None
             elif not any(_lies_in(path, home) for home in HOMES[package]):
-                wrong.append(f"{path}:{line}: {package} lives in {', '.join(HOMES[package])}")
+                wrong[f"{path}:{line}: {package} lives in {', '.join(HOMES[package])}"] = None
     for package in ONE_FILE:
         if len(users.get(package, ())) > 1:
-            wrong.append(f"{package} is imported by more than one file: {sorted(users[package])}")
-    return wrong
+            wrong[f"{package} is imported by more than one file: {sorted(users[package])}"] = None
+    return list(wrong)
 
 
 def _lies_in(path: str, home: str) -> bool:

@@ -8,7 +8,7 @@ import typer
 
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
-from firsthand.cli.vaults import opened, when
+from firsthand.cli.vaults import opened
 from firsthand.consent import ask, people
 from firsthand.errors import NotFound
 from firsthand.release.make import name_in
@@ -43,7 +43,7 @@ def predict(
         (" ".join(str(value) for value in fields.values()), f"{100 * share:.1f} %")
         for fields, share in said.top
     ]
-    table([f"next, after {when(int(said.when * 1e9))}", "probability"], rows, right="probability")
+    table([f"next, after {said.when}", "probability"], rows, right="probability")
 
 
 @app.command(epilog=exits(10, 13, 14))

@@ -20,3 +20,8 @@ def begin(folder: Path | None) -> None:
 def settings(**flags: Any) -> Settings:
     """Settings of this invocation; `flags` that are not None overrule file and environment."""
     return load(_folder, **flags)
+
+
+def demo_settings(folder: Path) -> Settings:
+    """Settings of the demo: a folder and a passphrase of its own, nothing shared with real data."""
+    return Settings(data=_folder or folder)

@@ -57,8 +57,10 @@ def start(
             done = recorder.record(opened_camera, card, device, stop=stop, progress=tell)
     finally:
         opened_camera.close()
-    say(f"recorded {length(done.footage_ns / 1e9)} in {done.segments} segments, "
-        f"{done.frames} pictures, {done.dropped} dropped")
+    say(
+        f"recorded {length(done.footage_ns / 1e9)} in {done.segments} segments, "
+        f"{done.frames} pictures, {done.dropped} dropped"
+    )
     if done.salvaged:
         say(f"{done.salvaged} segments of an earlier recording that was cut are saved too")
     _say_carried(carry_home(card, device, patience_s=PATIENCE_S))

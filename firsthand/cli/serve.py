@@ -24,6 +24,7 @@ LOOK_S = 5.0  # how often this computer's cards are looked at
 def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0 takes any free one.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    carry: Annotated[bool, typer.Option(help="Carry this computer's own cards home.")] = True,
 ) -> None:
     """Serve until Ctrl-C; what waits on this computer's own cards is carried home meanwhile."""
     settings = invocation.settings(port=port, host=host)
@@ -32,10 +33,9 @@ def serve(
     def announce(served: server.Server) -> None:
         say(f"pages: {served.page_url}")
         say(f"devices reach the vault at {served.url}; stop with Ctrl-C")
-        carrier = threading.Thread(
-            target=_carry, args=(settings, served.url, ended), daemon=True, name="carrier"
-        )
-        carrier.start()
+        if carry:
+            given = (settings, served.url, ended)
+            threading.Thread(target=_carry, args=given, daemon=True, name="carrier").start()
 
     try:
         server.serve(settings, announce=announce)

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from firsthand.consent import agreements, people, runs
 from firsthand.consent.decide import Decision, Facts, decide
-from firsthand.consent.vocabulary import Use
+from firsthand.consent.vocabulary import Use, check_permissions
 from firsthand.errors import Refused
 
 
@@ -23,7 +23,8 @@ def for_self(
 ) -> Decision:
     """Whether the person's own wish, such as an emulation of themselves, has their consent."""
     facts = _facts(connection, person, "self")
-    return decide(Use(frozenset({permission})), facts, now_ns or time.time_ns())
+    use = Use(frozenset(check_permissions([permission])))
+    return decide(use, facts, now_ns or time.time_ns())
 
 
 def require_self(

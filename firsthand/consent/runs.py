@@ -151,8 +151,9 @@ def answer(connection: Connection, run: Run, person: str) -> str:
 
 def _is_logged(connection: Connection, run: Run) -> bool:
     entry = next(log.read(connection, start=run.log_index), None)
-    found = entry is not None and (entry.kind, entry.public.get("run")) == ("run_proposed", run.id)
-    return found and log.digest(entry.public["proposal"]) == run.proposal_sha256
+    if entry is None or (entry.kind, entry.public.get("run")) != ("run_proposed", run.id):
+        return False
+    return log.digest(entry.public["proposal"]) == run.proposal_sha256
 
 
 def _run(row: Any) -> Run:

@@ -36,9 +36,10 @@ def withhold(
     if not 0 <= start_ns < stop_ns < 2**63:
         raise Usage("this interval is empty or out of range", "give a start before its stop")
     at_ns = now_ns or time.time_ns()
-    private = {"start_ns": start_ns, "stop_ns": stop_ns}
+    withheld = people.new_id("w")
+    private = {"withhold": withheld, "start_ns": start_ns, "stop_ns": stop_ns}
     index = people.note(connection, "withheld", person, at_ns, private=private)
-    values = {"id": people.new_id("w"), "person": person.id, "withheld_ns": at_ns}
+    values = {"id": withheld, "person": person.id, "withheld_ns": at_ns}
     values |= {"start_ns": start_ns, "stop_ns": stop_ns, "log_index": index}
     connection.execute(withholds.insert().values(**values))
     return Withhold(**values, lifted_ns=None)  # type: ignore[arg-type]

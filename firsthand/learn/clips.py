@@ -6,6 +6,7 @@ The only file of learn that knows PyAV. What the measurements become is in token
 import io
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -78,8 +79,11 @@ def read_clip(sample: Sample) -> Clip:
 def _decode(video: bytes) -> tuple[np.ndarray, list[int], np.ndarray, float]:
     """Pictures [N, PICTURE] of an MP4, their times in ns from its start, its sound [S] and the
     second at which that begins."""
-    pictures, times, sound, sound_s = [], [], [], 0.0
-    with av.open(io.BytesIO(video)) as source:
+    pictures: list[np.ndarray] = []
+    sound: list[np.ndarray] = []
+    times: list[int] = []
+    sound_s = 0.0
+    with av.open(io.BytesIO(video), "r") as source:
         streams = [source.streams.video[0], *source.streams.audio[:1]]
         streams[0].codec_context.thread_count = 1
         resampler = av.AudioResampler("flt", "mono", SOUND_HZ)
@@ -88,10 +92,14 @@ def _decode(video: bytes) -> tuple[np.ndarray, list[int], np.ndarray, float]:
                 small = frame.reformat(WIDE, HIGH, format="yuv420p", interpolation="AREA")
                 pictures.append(small.to_ndarray().reshape(-1))
                 times.append(round((frame.time or 0.0) * 1e9))
-            else:
+            elif isinstance(frame, av.AudioFrame):
                 if not sound:
                     sound_s = frame.time or 0.0
-                sound += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+                # A release's sound is at this rate already: no resampling then.
+                same = frame.sample_rate == SOUND_HZ and frame.format.name == "fltp"
+                alone = same and frame.layout.name == "mono"
+                parts = [frame] if alone else resampler.resample(frame)
+                sound += [part.to_ndarray()[0] for part in parts]
     stacked = np.stack(pictures) if pictures else np.zeros((0, PICTURE), dtype=np.uint8)
     joined = np.concatenate(sound) if sound else np.zeros(0, dtype=np.float32)
     return stacked, times, joined, sound_s
@@ -177,12 +185,12 @@ def _flow(recent: list[np.ndarray]) -> np.ndarray:
     if len(luma) < 2:
         return np.full(FLOW, np.nan)
     frames = luma.reshape(-1, HIGH, WIDE)
-    shifts = np.array([shift(a, b) for a, b in zip(frames, frames[1:], strict=False)])
+    shifts = np.array([shift(a, b) for a, b in pairwise(frames)])
     change = np.abs(np.diff(frames, axis=0)).mean()
     return np.concatenate([shifts.mean(0), np.abs(shifts).mean(0), [np.log(change + 0.1)]])
 
 
-def shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+def shift(before: Any, after: Any) -> tuple[float, float]:
     """Shift (across, down) in pixels between two pictures, by phase correlation (Kuglin & Hines
     1975) on windowed pictures."""
     window = np.outer(np.hanning(HIGH), np.hanning(WIDE))

@@ -3,6 +3,7 @@
 Which steps are fitted, and for how long, is decided in train.py; the network is in model.py.
 """
 
+import copy
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -68,8 +69,8 @@ def fit(
 
     With `dev` (person number, steps, index of the first step that counts) the weights with the
     lowest loss there are kept, and fitting stops when they no longer improve. The state is
-    written every few seconds and on Ctrl-C; a run that was cut and one that was not end alike
-    when `updates` bounds them.
+    written every few seconds, between two updates: a run that was cut and one that was not end
+    alike when `updates` bounds them.
     """
     torch.set_num_threads(THREADS)
     with torch.random.fork_rng():
@@ -83,7 +84,7 @@ class _Fit:
     def __init__(self, shape, lives, recipe, state, dev) -> None:
         self.recipe, self.path, self.dev = recipe, state, dev
         self.network = Network(shape)
-        self.average = torch.optim.swa_utils.AveragedModel(self.network, avg_fn=self.blend)
+        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         matrices = [p for p in self.network.parameters() if p.dim() >= 2]
         vectors = [p for p in self.network.parameters() if p.dim() < 2]
         self.optimiser = torch.optim.AdamW(
@@ -100,33 +101,31 @@ class _Fit:
             self.load()
 
     def run(self, progress: Callable[[float], None]) -> Fitted:
-        """Update until the budget is spent or the development loss stops falling."""
+        """Update until it is over; the weights to keep."""
         recipe = self.recipe
         began = saved = time.monotonic()
         already_s = self.spent_s
-        try:
-            while self.update < recipe.updates and self.spent_s < recipe.seconds:
-                loss = self.step()
-                if self.dev and self.update % CHECK_EVERY == 0:
-                    self.look(loss)
-                    if self.update - self.best_update >= PATIENCE * CHECK_EVERY:
-                        break
-                now = time.monotonic()
-                self.spent_s = already_s + now - began
-                progress(max(self.update / recipe.updates, self.spent_s / recipe.seconds))
-                if now - saved > SAVE_EVERY_S:
-                    self.save()
-                    saved = now
-        except KeyboardInterrupt:
-            self.save()
-            raise
-        if self.best is not None:
-            self.average.module.load_state_dict(self.best)
+        while not self.over():
+            loss = self.step()
+            if self.dev and self.update % CHECK_EVERY == 0:
+                self.look(loss)
+            now = time.monotonic()
+            self.spent_s = already_s + now - began
+            progress(max(self.update / recipe.updates, self.spent_s / recipe.seconds))
+            if now - saved > SAVE_EVERY_S:
+                self.save()
+                saved = now
         self.save()
-        network = self.average.module.eval()
-        dev_nats = self.best_nats if self.best is not None else None
-        updates = self.best_update if self.best is not None else self.update
-        return Fitted(network, updates, dev_nats, tuple(self.history))
+        if self.best is None:
+            return Fitted(self.average, self.update, None, tuple(self.history))
+        self.average.load_state_dict(self.best)
+        return Fitted(self.average, self.best_update, self.best_nats, tuple(self.history))
+
+    def over(self) -> bool:
+        """Whether the budget is spent, or the development loss has stopped falling."""
+        if self.update >= self.recipe.updates or self.spent_s >= self.recipe.seconds:
+            return True
+        return bool(self.dev) and self.update - self.best_update >= PATIENCE * CHECK_EVERY
 
     def step(self) -> float:
         """One update; the mean loss in nats per own field."""
@@ -140,24 +139,25 @@ class _Fit:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
-        self.average.update_parameters(self.network)
         self.update += 1
+        # Short at first, so that a short run is not stuck at its start.
+        keep = min(AVERAGE, self.update / (self.update + 10))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
+            for average, weight in pairs:
+                average.lerp_(weight, 1 - keep)
         return float(loss.detach())
-
-    def blend(self, average: Tensor, weight: Tensor, count: Tensor | int) -> Tensor:
-        """Exponential average, short at first so that a short run is not stuck at its start."""
-        keep = min(AVERAGE, (1 + int(count)) / (10 + int(count)))
-        return average + (1 - keep) * (weight - average)
 
     def look(self, train_loss: float) -> None:
         """Note the development loss, in nats per step, and keep the best weights."""
-        network = self.average.module.eval()
-        losses = [step_nats(network, codes, person)[first:] for person, codes, first in self.dev]
+        losses = [
+            step_nats(self.average, codes, person)[first:] for person, codes, first in self.dev
+        ]
         nats = float(np.concatenate(losses).mean())
         self.history.append({"update": self.update, "train": train_loss, "dev": nats})
         if nats < self.best_nats:
             self.best_nats, self.best_update = nats, self.update
-            self.best = {k: v.clone() for k, v in network.state_dict().items()}
+            self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
 
     def save(self) -> None:
         """Write all of it in one go, so that a cut leaves the state before."""

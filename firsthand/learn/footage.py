@@ -61,9 +61,8 @@ def streams_of(
     labelled = _labelled(reader)
     notes = {}
     for number, person in enumerate(people):
-        notes[person] = _watch(
-            reader, person, labelled, lambda f, n=number: tell(0.9 * (n + f) / len(people))
-        )
+        notes[person] = _watch(reader, person, labelled)
+        tell(0.9 * (number + 1) / len(people))
     notes = {person: note for person, note in notes.items() if note.at}
     if not notes:
         raise NotFound("the release holds no step to learn from", "record longer")
@@ -93,13 +92,10 @@ def _labelled(reader: ReleaseReader) -> bool:
     )
 
 
-def _watch(
-    reader: ReleaseReader, person: str, labelled: bool, tell: Callable[[float], None]
-) -> Notes:
+def _watch(reader: ReleaseReader, person: str, labelled: bool) -> Notes:
     """Look at all samples of a person, in order, and note what was seen when."""
     notes, eye, gap = Notes(), Eye(), "start"
-    samples = list(reader.samples(person))
-    for number, sample in enumerate(samples):
+    for sample in reader.samples(person):
         clip = read_clip(sample)
         if clip.gap != "none":
             gap = clip.gap
@@ -108,7 +104,6 @@ def _watch(
             gap = _watch_events(notes, eye, clip, gap)
         else:
             gap = _watch_seconds(notes, eye, clip, gap)
-        tell((number + 1) / len(samples))
     return notes
 
 

@@ -20,7 +20,7 @@ MOST_CLASSES = 512
 RECENT_CLASSES = 64  # classes whose last occurrence in the recording is a feature
 RECENT_EDGES = (1, 2, 4, 8)  # steps ago: 1, 2, 3-4, 5-8, more
 ITERATIONS = 40
-ONLINE_RATE = 0.05
+ONLINE_RATE = 0.003
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-PULL = 3.0  # ridge towards the plain average, in nats per squared unit of weight
+PULL = 30.0  # ridge towards the plain average, in nats per squared unit of weight
 ITERATIONS = 60
-ONLINE_RATE = 0.002
+ONLINE_RATE = 0.0002
 
 
 @dataclass(frozen=True)

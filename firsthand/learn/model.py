@@ -52,7 +52,7 @@ def shape_for(
 
 
 class Attention(nn.Module):
-    """Causal self-attention in which a step sees at most `window` steps, itself included."""
+    """Causal self-attention: a step sees itself and what came before."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -117,6 +117,7 @@ class Network(nn.Module):
         # All world fields in one table, one after the other.
         self.world = nn.Embedding(sum(shape.world_sizes), width)
         offsets = torch.tensor([0, *shape.world_sizes[:-1]]).cumsum(0)
+        self.world_offsets: Tensor
         self.register_buffer("world_offsets", offsets, persistent=False)
         self.start = nn.Parameter(torch.zeros(width))  # stands before the first step of a window
         # Row 0 is "somebody": what is left when the wearer is not named.
@@ -128,9 +129,9 @@ class Network(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=width**-0.5)
-        for block in self.blocks:
-            nn.init.zeros_(block.attention.out.weight)
-            nn.init.zeros_(block.feed.down.weight)
+            elif isinstance(module, Block):  # starts as the identity
+                nn.init.zeros_(module.attention.out.weight)
+                nn.init.zeros_(module.feed.down.weight)
 
     def forward(self, own: Tensor, world: Tensor, person: Tensor) -> Tensor:
         """State before each step's own fields: own [B,T,O], world [B,T,W], person [B] -> [B,T,D].

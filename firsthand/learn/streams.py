@@ -55,7 +55,7 @@ def split(stream: Stream) -> tuple[int, int]:
     last fifth is held out, and the last fifth of the rest is the development part.
     """
     names = stream.recordings()
-    starts = {}
+    starts: dict[str, int] = {}
     for index, step in enumerate(stream.steps):
         starts.setdefault(step.recording, index)
     total = len(stream)

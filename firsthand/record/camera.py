@@ -32,6 +32,11 @@ class Sound:
     channels: int
     pcm: bytes
 
+    @property
+    def stop_ns(self) -> int:
+        """When its last sample ends."""
+        return self.time_ns + len(self.pcm) // (2 * self.channels) * 10**9 // self.rate_hz
+
 
 @dataclass(frozen=True, slots=True)
 class Motion:

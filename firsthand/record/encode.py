@@ -17,7 +17,8 @@ from firsthand.record import mp4
 from firsthand.record.camera import Picture, Sound
 from firsthand.segment import SEGMENT_S
 
-FRAGMENT_S = 0.25
+# A live camera's fragments are short, because a kill loses the one that grows.
+LIVE_FRAGMENT_S, FRAGMENT_S = 0.25, 1.0
 KEY_S = 1.0
 WIDTH_MAX = 2304
 STILL_WIDTH_MAX = 320
@@ -25,6 +26,7 @@ STILL_WIDTH_MAX = 320
 SMALL_PIXELS = 320 * 240
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 AAC_PRIMING = 1024  # samples that FFmpeg's encoder puts in front
+SOUND_BLOCK_S = 0.2  # the encoder is called for this much sound at once
 # Sound may drift this far from the camera's clock before silence is put in to catch up.
 SOUND_SLACK_S = 0.1
 
@@ -152,6 +154,7 @@ class _PictureEncoder:
     def __init__(self, size: tuple[int, int], fps: float, live: bool) -> None:
         self._size = size
         self._small = size[0] * size[1] <= SMALL_PIXELS
+        self._fragment_ticks = (LIVE_FRAGMENT_S if live else FRAGMENT_S) * mp4.VIDEO_HZ
         encoder = av.CodecContext.create("libx264", "w")
         encoder.width, encoder.height = size
         encoder.pix_fmt = "yuv420p"
@@ -198,10 +201,11 @@ class _PictureEncoder:
 
     def take_full(self) -> tuple[int, list[mp4.Packet]] | None:
         """The packets of a whole fragment, once the packet after it is there."""
-        for number, (ticks, _, _) in enumerate(self._queue):
-            if number and ticks - self._queue[0][0] >= FRAGMENT_S * mp4.VIDEO_HZ:
-                return self.take(ticks, number)
-        return None
+        if not self._queue or self._queue[-1][0] - self._queue[0][0] < self._fragment_ticks:
+            return None
+        full = self._queue[0][0] + self._fragment_ticks
+        number = next(number for number, row in enumerate(self._queue) if row[0] >= full)
+        return self.take(self._queue[number][0], number)
 
     def take(self, stop: int, count: int | None = None) -> tuple[int, list[mp4.Packet]]:
         """The first packets, or all, the last of which lasts until `stop` (ticks)."""
@@ -241,6 +245,9 @@ class _SoundEncoder:
         self._done = 0  # samples, priming included, that came out of the encoder
         self._left = 0  # of these, in fragments already
         self._taken_in = 0  # at the source's rate
+        self._pcm = bytearray()  # of this, not yet given to the encoder
+        self._block_size = 2 * channels * int(SOUND_BLOCK_S * rate_hz)
+        self._time_base = Fraction(1, rate_hz)
         self.packets: list[mp4.Packet] = []
         self.track = mp4.AudioTrack(
             self.rate_hz, self.channels, bytes(encoder.extradata or b""), AAC_PRIMING
@@ -261,14 +268,15 @@ class _SoundEncoder:
         late_ns = time_ns - self.stop_ns
         if late_ns > SOUND_SLACK_S * 1e9:
             missing = min(late_ns * self._source_hz // 10**9, int(SEGMENT_S * self._source_hz))
-            self._encode(bytes(2 * sound.channels * missing), sound.channels)
-        self._encode(sound.pcm, sound.channels)
+            self._take_in(bytes(2 * self.channels * missing))
+        self._take_in(sound.pcm)
 
     def flush(self) -> None:
         if self._start is None:
             return
-        total = AAC_PRIMING + self.samples
+        self._encode()
         self._keep(self._encoder.encode(None))
+        total = AAC_PRIMING + self.samples
         # The encoder fills its last block up; its true length is what is left.
         excess = self._done - total
         while self.packets and excess >= self.packets[-1].duration:
@@ -283,16 +291,23 @@ class _SoundEncoder:
         self._left += sum(packet.duration for packet in packets)
         return mp4.Run(mp4.AUDIO_ID, start, packets)
 
-    def _encode(self, pcm: bytes, channels: int) -> None:
-        count = len(pcm) // (2 * channels)
+    def _take_in(self, pcm: bytes) -> None:
+        self._pcm += pcm
+        self._taken_in += len(pcm) // (2 * self.channels)
+        if len(self._pcm) >= self._block_size:
+            self._encode()
+
+    def _encode(self) -> None:
+        count = len(self._pcm) // (2 * self.channels)
         if not count:
             return
-        frame = av.AudioFrame(format="s16", layout=_layout(channels), samples=count)
+        frame = av.AudioFrame(format="s16", layout=_layout(self.channels), samples=count)
         frame.sample_rate = self._source_hz
         plane = frame.planes[0]
-        plane.update(pcm + bytes(plane.buffer_size - len(pcm)))
-        frame.pts, frame.time_base = self._taken_in, Fraction(1, self._source_hz)
-        self._taken_in += count
+        self._pcm += bytes(plane.buffer_size - len(self._pcm))
+        plane.update(bytes(self._pcm))
+        self._pcm.clear()
+        frame.pts, frame.time_base = self._taken_in - count, self._time_base
         self._keep(self._encoder.encode(frame))
 
     def _keep(self, packets: list[av.Packet]) -> None:

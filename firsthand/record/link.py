@@ -71,6 +71,8 @@ class Link:
         if answer.status in (401, 403) and self._learn_time(answer):
             answer = self._signed(method, url, data)
         _check(answer, url)
+        if answer.status == 204:
+            return {}
         try:
             parsed = json.loads(answer.body)
         except ValueError:
@@ -147,7 +149,7 @@ _PORTAL = "the network may want a sign-in page opened first; footage stays on th
 
 def _check(answer: Answer, url: str) -> None:
     status = answer.status
-    if status == 200:
+    if status in (200, 204):
         return
     title = _problem(answer) or f"HTTP status {status}"
     if status in (401, 403):

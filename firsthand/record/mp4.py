@@ -13,6 +13,7 @@ VIDEO_ID, AUDIO_ID = 1, 2
 FILLER_MIN = 8  # the smallest box
 
 _MATRIX = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+_TRAF_SIZE = 64  # without its packets
 _KEY_SAMPLE, _DELTA_SAMPLE = 0x02000000, 0x01010000
 
 
@@ -68,23 +69,20 @@ def init_section(video: VideoTrack, audio: AudioTrack | None) -> bytes:
 
 def fragment(sequence: int, runs: Sequence[Run]) -> bytes:
     """One moof with its mdat; `sequence` counts from 1."""
-    head = _moof(sequence, runs, [0] * len(runs))  # offsets have a fixed size: measure first
-    offsets, offset = [], len(head) + 8
+    # every box in a moof has a fixed size but trun, which has 12 bytes a packet
+    offset = 24 + sum(_TRAF_SIZE + 12 * len(run.packets) for run in runs) + 8
+    trafs = []
     for run in runs:
-        offsets.append(offset)
+        trafs.append(_traf(run, offset))
         offset += sum(len(packet.data) for packet in run.packets)
     media = [packet.data for run in runs for packet in run.packets]
-    return _moof(sequence, runs, offsets) + _box(b"mdat", *media)
+    mfhd = _full(b"mfhd", 0, 0, struct.pack(">I", sequence))
+    return _box(b"moof", mfhd, *trafs) + _box(b"mdat", *media)
 
 
 def filler(size: int) -> bytes:
     """A box of `size` bytes (8 or more) that every reader passes over."""
     return struct.pack(">I4s", size, b"free") + bytes(size - FILLER_MIN)
-
-
-def _moof(sequence: int, runs: Sequence[Run], offsets: Sequence[int]) -> bytes:
-    trafs = [_traf(run, offset) for run, offset in zip(runs, offsets, strict=True)]
-    return _box(b"moof", _full(b"mfhd", 0, 0, struct.pack(">I", sequence)), *trafs)
 
 
 def _traf(run: Run, offset: int) -> bytes:

@@ -26,6 +26,7 @@ from firsthand.segment import MOTION, PARTS, Part, Record, pack_events, pack_mot
 
 # How far a cut segment reaches: boot ns, pictures, bytes of video.part that hold them, CRC-32.
 MARK = struct.Struct("<3qI")
+MOTION_ROWS = 64  # of a camera that isn't live are sealed at once
 SYNC_S = 0.5  # a live camera's bytes reach the disk itself at least this often
 
 
@@ -92,6 +93,7 @@ class OpenSegment:
         self._fragment_from_ns = self.start_ns
         self._synced_ns = self.start_ns
         self._stop_ns = self.start_ns
+        self._motions: list[tuple[int, float, float, float, float, float, float]] = []
         headers = {name: secret.header for name, secret in self._secrets.items()}
         data = vars(self._opening) | {"v": 1, "headers": headers_json(headers)}
         write_durably(folder / "opening.json", canonical(data))
@@ -115,9 +117,10 @@ class OpenSegment:
             case Sound():
                 self._footage.add_sound(sample, sample.time_ns - self.start_ns)
             case Motion():
-                row = (sample.time_ns, *sample.gyro, *sample.accel)
-                self._part("motion").write(pack_motion([row]), sample.time_ns)
+                self._motions.append((sample.time_ns, *sample.gyro, *sample.accel))
                 self._reach(sample.time_ns)
+                if self._live or len(self._motions) >= MOTION_ROWS:
+                    self._write_motions()
             case Event():
                 self._part("events").write(_event_line(sample), sample.time_ns)
                 self._reach(sample.time_ns)
@@ -129,6 +132,7 @@ class OpenSegment:
         self._note_gap(stop_ns)
         for fragment in self._footage.finish(stop_ns - self.start_ns):
             self._write_video(fragment)
+        self._write_motions()
         for name, writer in list(self._writers.items()):
             self._parts[name] = writer.close()
         self._write_mark(stop_ns, self.frames)
@@ -191,6 +195,11 @@ class OpenSegment:
         self._unsealed.append((writer.plain_size, fragment))
         if not self._live:
             self._note_mark()
+
+    def _write_motions(self) -> None:
+        if self._motions:
+            self._part("motion").write(pack_motion(self._motions), self._motions[0][0])
+            self._motions.clear()
 
     def _secure(self, now_ns: int) -> None:
         due = [writer for writer in self._writers.values() if writer.is_due(now_ns)]

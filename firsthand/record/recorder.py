@@ -146,8 +146,7 @@ class _Recorder:
             self._close(sample.time_ns)
         if not self._open:
             self._begin(sample.time_ns)
-        # Samples come in order, so no cut can fall before this one: earlier sound is safe.
-        self._push_sound(until_ns=sample.time_ns)
+        self._pass_sound(sample.time_ns)
         if isinstance(sample, Sound):
             self._sounds.append(sample)
         elif self._open:
@@ -161,13 +160,17 @@ class _Recorder:
         over_ns = sample.time_ns - self._open.start_ns - self._segment_ns
         return over_ns >= (0 if isinstance(sample, Picture) else STALL_S * 1e9)
 
+    def _pass_sound(self, now_ns: int) -> None:
+        """Samples come in order, so no cut can fall before now: sound that ended is safe."""
+        while self._sounds and self._open and self._sounds[0].stop_ns <= now_ns:
+            self._open.add(self._sounds.popleft())
+
     def _push_sound(self, until_ns: int | None) -> None:
+        """All sound before a time, to the sample, goes into the open segment."""
         while self._sounds and self._open:
-            sound = self._sounds[0]
-            if until_ns is not None and sound.time_ns >= until_ns:
+            if until_ns is not None and self._sounds[0].time_ns >= until_ns:
                 return
-            self._sounds.popleft()
-            before, after = _split(sound, until_ns)
+            before, after = _split(self._sounds.popleft(), until_ns)
             self._open.add(before)
             if after:
                 self._sounds.appendleft(after)

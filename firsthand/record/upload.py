@@ -143,10 +143,13 @@ class _Carrier:
                 self._clear(item, receipt or self._send(item, upload))
                 return
             except Gone as error:
+                self._wait(error if upload else Denied(error.message, error.hint))
                 upload = None
+            except Unreached as error:
                 self._wait(error)
-            except (Unreached, Denied) as error:
+            except Denied as error:
                 self._wait(error)
+                return  # until the next round: the others may fare better
             except (Rejected, Damaged) as error:
                 self._give_up(item, upload, error)
                 return

@@ -45,9 +45,9 @@ class BreakingLink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
         self._listener.close()
-        with self._lock:
+        with self._lock:  # what is not in `_open` by now sees the stop and ends by itself
+            self._stop.set()
             sockets, threads = list(self._open), list(self._threads)
         for each in sockets:
             _shut(each, socket.SHUT_RDWR)
@@ -80,8 +80,12 @@ class BreakingLink:
             _reset(client)
             return
         with self._lock:
+            stopped = self._stop.is_set()
             self._open |= {client, server}
             limit = self._limits.pop(0) if self._limits else None
+        if stopped:
+            _shut(client, socket.SHUT_RDWR)
+            _shut(server, socket.SHUT_RDWR)
         back = threading.Thread(target=_pump, args=(server, client), daemon=True)
         back.start()
         if _pump(client, server, limit):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand.db import metadata
-from firsthand.errors import NotFound
+from firsthand.errors import Damaged, NotFound
 from firsthand.segment import Record
 
 segments = sa.Table(
@@ -191,7 +191,8 @@ def wall_interval(connection: Connection, record: Record, now_ns: int) -> tuple[
     """Wall-clock bounds in ns of a record; never empty, so that a withhold can touch it.
 
     A device that did not know the time is placed by its own session: at the offset of a record
-    already held that did, else of any, else as if the record had ended now.
+    already held that did, else of any, else as if the record had ended now. Damaged if that lies
+    out of all range.
     """
     length_ns = max(1, record.boot_ns_end - record.boot_ns_start)
     start_ns = record.wall_ns_start
@@ -199,6 +200,8 @@ def wall_interval(connection: Connection, record: Record, now_ns: int) -> tuple[
         placed_ns = _place(connection, record)
         own_ns = start_ns if start_ns > 0 else now_ns - length_ns
         start_ns = own_ns if placed_ns is None else placed_ns
+    if not -(2**63) <= start_ns < start_ns + length_ns < 2**63:
+        raise Damaged(f"record {record.seq} of {record.device} names a time out of range")
     return start_ns, start_ns + length_ns
 
 

@@ -9,7 +9,6 @@ from firsthand import log, tlog
 from firsthand.consent import erasure
 from firsthand.consent.tables import devices
 from firsthand.crypto import unwrap, wrap
-from firsthand.segment import Record
 from firsthand.vault import catalog
 from firsthand.vault.catalog import parts, segments, uploads
 from firsthand.vault.vault import Vault, file_key_aad
@@ -24,7 +23,7 @@ def carry_out(vault: Vault, order: erasure.Order) -> dict[str, int]:
     bounds = () if whole else (order.start_ns or 0, order.stop_ns or 0)
     if whole:
         vault.keyring.destroy_person(order.person)
-    _drop_uploads(vault, order)
+    _drop_uploads(vault, order.person)
     with vault.db.read() as connection:
         doomed = list(catalog.of_person(connection, order.person, *bounds))
         struck = catalog.erased_objects(connection, order.person)  # by a try that was cut off
@@ -49,17 +48,18 @@ def inclusion(vault: Vault, index: int) -> dict[str, object]:
     return {"index": index, "size": size, "proof": [step.hex() for step in proof]}
 
 
-def _drop_uploads(vault: Vault, order: erasure.Order) -> None:
-    """Removes what devices have begun to hand in; their next try gets the vault's refusal."""
+def _drop_uploads(vault: Vault, person: str) -> None:
+    """Removes what the person's devices have begun to hand in.
+
+    They begin again, and what an order covers then gets the vault's refusal.
+    """
     with vault.db.write() as connection:
-        mine = sa.select(devices.c.id).where(devices.c.person == order.person)
-        for row in connection.execute(sa.select(uploads).where(uploads.c.device.in_(mine))).all():
-            record = Record.from_json(row.envelope["record"])
-            bounds = catalog.wall_interval(connection, record, vault.now_ns())
-            if order.scope == "person" or erasure.covers(connection, order.person, *bounds):
-                for key in list(vault.store.keys(f"uploads/{row.id}")):
-                    vault.store.delete(key)
-                connection.execute(uploads.delete().where(uploads.c.id == row.id))
+        mine = sa.select(devices.c.id).where(devices.c.person == person)
+        where = uploads.c.device.in_(mine)
+        for upload in connection.scalars(sa.select(uploads.c.id).where(where)).all():
+            for key in list(vault.store.keys(f"uploads/{upload}")):
+                vault.store.delete(key)
+        connection.execute(uploads.delete().where(where))
 
 
 def _strike(vault: Vault, person: str, day: str, gone: set[str], rewrap: bool) -> None:

@@ -296,9 +296,7 @@ def _receipt(
     return sign_receipt(receipt, vault.keyring.log_key())
 
 
-def _verify_object(
-    vault: Vault, key: str, record: Record, file_keys: dict[str, bytes]
-) -> None:
+def _verify_object(vault: Vault, key: str, record: Record, file_keys: dict[str, bytes]) -> None:
     """Damaged unless the object has the record's hashes and its parts are sealed as they should."""
     whole = hashlib.sha256()
     for chunk in vault.store.chunks(key):

@@ -99,4 +99,7 @@ def test_leaving_the_link_ends_what_is_open(echo_port: int):
         client = socket.create_connection(("127.0.0.1", link.port), timeout=5)
         client.sendall(b"half a")
     with closing(client):
-        assert client.recv(1) == b""
+        try:
+            assert client.recv(1) == b""
+        except ConnectionResetError:
+            return  # what was on its way when the link ended

@@ -1,0 +1,215 @@
+"""The stages of the demo, each through the same code as the real thing.
+
+Nothing here knows how to record, seal, decide or learn; it only puts one room's result to the next.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from firsthand.cli.cast import Player
+from firsthand.cli.locally import enrol_here
+from firsthand.config import MARK, Settings
+from firsthand.consent import agreements, people, runs, withhold
+from firsthand.errors import Error, Failed
+from firsthand.record import camera as cameras
+from firsthand.record.card import Card
+from firsthand.record.device import Device, load_device
+from firsthand.record.recorder import Recorded, record
+from firsthand.record.upload import Carried, carry_home
+from firsthand.simulate.camera import open_sim, oracle
+from firsthand.simulate.link import BreakingLink
+from firsthand.simulate.people import policies
+from firsthand.vault import catalog
+from firsthand.vault.vault import Vault
+
+PERMISSIONS = ("train-general-model", "train-person-model", "emulate-self")
+PURPOSES = ("train-general-model", "train-person-model")
+# Bytes after which the link breaks, one connection each.
+BREAKS = (200_000, 900_000, 50_000, 2_500_000)
+PATIENCE_S = 30.0
+Move = Callable[..., None]
+
+
+@dataclass
+class Member:
+    """A player once enrolled, with what was recorded of them and what failed."""
+
+    player: Player
+    person: people.Person
+    device: Device
+    recorded: list[Recorded]
+    failures: list[str]
+
+    @property
+    def footage_ns(self) -> int:
+        """Length of what the recorder took in."""
+        return sum(each.footage_ns for each in self.recorded)
+
+
+def clear(folder: Path) -> None:
+    """Empties a demo folder but for its mark."""
+    for path in folder.iterdir():
+        if path.name != MARK:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def enrol(vault: Vault, players: list[Player]) -> list[Member]:
+    """Enrols everyone, each with a device and an empty card."""
+    members = []
+    for player in players:
+        person = vault.add_person(player.name, player.place)
+        members.append(Member(player, person, enrol_here(vault, person), [], []))
+    return members
+
+
+def record_all(members: list[Member], workers: int, move: Move) -> None:
+    """Records every camera onto its wearer's card; one that fails is noted, the rest goes on."""
+    # Spawned, not forked: a child must not share this process's database connections.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs: dict[Future[list[tuple[Recorded | None, str]]], Member] = {
+            pool.submit(_record, member.device.folder, member.player.cameras): member
+            for member in members
+        }
+        try:
+            waiting = set(jobs)
+            while waiting:
+                done, waiting = wait(waiting, 0.2, FIRST_COMPLETED)
+                move(sum(_on_card(member.device) for member in members))
+                for job in done:
+                    for recorded, failure in job.result():
+                        if recorded is not None:
+                            jobs[job].recorded.append(recorded)
+                        if failure:
+                            jobs[job].failures.append(failure)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            raise
+
+
+def _record(folder: Path, urls: tuple[str, ...]) -> list[tuple[Recorded | None, str]]:
+    cameras.register("sim", open_sim)
+    device, card = load_device(folder), Card(folder / "card")
+    told: list[tuple[Recorded | None, str]] = []
+    for url in urls:
+        so_far: list[Recorded] = []
+        try:
+            camera = cameras.open_camera(url)
+            with contextlib.closing(camera):
+                told.append((record(camera, card, device, progress=so_far.append), ""))
+        except Error as error:
+            # What came before the fault is on the card, and counts.
+            told.append((so_far[-1] if so_far else None, f"{error.message}; {error.hint}"))
+    return told
+
+
+def _on_card(device: Device) -> int:
+    with contextlib.suppress(OSError):
+        return len(os.listdir(device.folder / "card" / "ready"))
+    return 0
+
+
+@contextlib.contextmanager
+def served(settings: Settings) -> Iterator[int]:
+    """A vault server in a process of its own, on a free loopback port; gives the port."""
+    command = [sys.executable, "-m", "firsthand", "--data", str(settings.data), "serve"]
+    command += ["--port", "0", "--no-carry"]
+    log = settings.data / "serve.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline(), process.stdout.readline()]
+        words = lines[1].split()
+        if len(words) < 6:
+            raise Failed(f"the vault server did not start: {log.read_text().strip()[-300:]}")
+        yield int(words[5].rstrip(";").rsplit(":", 1)[1])
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def carry_all(members: list[Member], port: int, move: Move) -> tuple[list[Carried], int]:
+    """Carries all cards home through a link that breaks; (what was carried, how often it broke)."""
+    carried: list[Carried] = []
+    with BreakingLink(port, BREAKS) as link:
+        before = 0
+        for member in members:
+            device = replace(member.device, vault_url=f"http://127.0.0.1:{link.port}")
+
+            def tell(done: Carried, before: int = before) -> None:
+                move(before + done.stored + done.refused)
+
+            card = Card(device.folder / "card")
+            done = carry_home(card, device, patience_s=PATIENCE_S, progress=tell)
+            before += done.stored + done.refused
+            carried.append(done)
+        return carried, link.breaks
+
+
+def consent_all(vault: Vault, members: list[Member]) -> tuple[runs.Run, str]:
+    """Consents, a withheld interval, a proposal and the ballots; (the run, who says no or "").
+
+    The first answers by standing rules, the last of three or more says no, the others say yes.
+    """
+    with vault.db.write() as connection:
+        for member in members:
+            agreements.give(connection, member.person, PERMISSIONS, ["DUO:0000046"])
+        _withhold(connection, members)
+        for purpose in PURPOSES:
+            runs.set_rule(connection, members[0].person, purpose, "yes")
+        proposal = runs.Proposal(
+            "the demo's own model", PURPOSES, "a small decoder-only model", "nobody", 30
+        )
+        run = runs.propose(connection, proposal)
+        for member in members[1:]:
+            says_no = len(members) > 2 and member is members[-1]
+            runs.vote(connection, run, member.person, "no" if says_no else "yes")
+    return run, members[-1].person.name if len(members) > 2 else ""
+
+
+def _withhold(connection: Any, members: list[Member]) -> None:
+    """One person keeps a stretch of one day back: a sixth of it, from its middle."""
+    for member in members[1:2] + members[:1] + members[2:-1]:
+        kept = catalog.of_person(connection, member.person.id)
+        if sum(segment.duration_s for segment in kept) >= 6:
+            first = [segment for segment in kept if segment.day == kept[0].day]
+            start_ns, stop_ns = first[0].start_ns, first[-1].stop_ns
+            middle, length = (start_ns + stop_ns) // 2, (stop_ns - start_ns) // 6
+            withhold.withhold(connection, member.person, middle, middle + length)
+            return
+
+
+def oracle_rows(
+    members: list[Member], names: dict[str, str], seed: int, days: int, day_s: float
+) -> list[dict[str, Any]]:
+    """What the best possible predictor pays for each act (nats), by the release's names."""
+    rows = []
+    everyone = policies(len(members), seed)
+    for index, member in enumerate(members):
+        if member.person.id not in names:
+            continue
+        for day in range(days):
+            camera = open_sim(f"sim:{index}?seed={seed}&day={day}&seconds={day_s}")
+            for start_ns, nats in oracle(everyone[index], day, seed, day_s):
+                rows.append(
+                    {
+                        "person": names[member.person.id],
+                        "start_ns": (camera.wall_ns or 0) + start_ns,
+                        "nats": nats,
+                    }
+                )
+    return rows

@@ -1,0 +1,134 @@
+"""Consents as they are kept: given to exact words, until a date, withdrawn once."""
+
+import hashlib
+from dataclasses import replace
+from importlib.resources import files
+
+import pytest
+
+from firsthand import log
+from firsthand.consent import agreements, ask, people, text
+from firsthand.errors import NotFound, Refused, Usage
+
+VIEW = "fh:human-view"
+
+
+def test_a_consent_is_bound_to_the_hash_of_the_words_that_were_shown(connection, ana):
+    consent = agreements.give(connection, ana, [VIEW])
+    words = (files("firsthand.consent") / "texts" / "1.md").read_bytes()
+    assert (consent.text_version, consent.text_sha256) == ("1", hashlib.sha256(words).hexdigest())
+
+
+def test_changed_words_are_other_words(connection, ana, monkeypatch):
+    first = agreements.give(connection, ana, [VIEW])
+    changed = text.Text("1", text.read_text().words + "and everything else\n")
+    monkeypatch.setattr(text, "read_text", lambda: changed)
+    second = agreements.give(connection, ana, [VIEW])
+    assert first.text_sha256 != second.text_sha256
+    assert agreements.of(connection, ana.id)[0].text_sha256 == first.text_sha256
+
+
+@pytest.mark.parametrize("version", ["2", "", "../1", "1/../1", "1.md", "/etc/passwd", "1\0"])
+def test_there_is_no_text_of_another_version(version):
+    with pytest.raises(NotFound):
+        text.read_text(version)
+
+
+def test_a_consent_is_read_back_as_it_was_given(connection, ana, now_ns):
+    given = agreements.give(
+        connection, ana, ["human-view", "fh:commercial"], ["DUO:0000021"], now_ns=now_ns
+    )
+    assert agreements.of(connection, ana.id) == [given]
+    assert given.permissions == ("fh:commercial", VIEW)
+    assert given.expires_ns - given.given_ns == 365 * 86_400 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("permissions", "modifiers"),
+    [
+        ([], []),
+        (["fh:everything"], []),
+        (["everything"], []),
+        (["DUO:0000042"], []),
+        ("fh:human-view", []),
+        ([VIEW, "fh:everything"], []),
+        ([VIEW], ["DUO:0000099"]),
+        ([VIEW], ["fh:human-view"]),
+    ],
+)
+def test_an_unknown_word_is_refused_and_nothing_is_kept(connection, ana, permissions, modifiers):
+    entries = log.size(connection)
+    with pytest.raises(Usage):
+        agreements.give(connection, ana, permissions, modifiers)
+    assert (agreements.of(connection, ana.id), log.size(connection)) == ([], entries)
+
+
+@pytest.mark.parametrize("before_ns", [0, 1, 10**12])
+def test_a_consent_that_ends_before_it_begins_is_refused(connection, ana, now_ns, before_ns):
+    with pytest.raises(Usage):
+        agreements.give(connection, ana, [VIEW], expires_ns=now_ns - before_ns, now_ns=now_ns)
+
+
+def test_withdrawing_permits_nothing_from_that_moment(connection, ana, now_ns):
+    consent = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    assert ask.for_self(connection, VIEW, ana, now_ns + 1).allowed
+    agreements.withdraw(connection, ana, consent.id, now_ns + 1)
+    assert not ask.for_self(connection, VIEW, ana, now_ns + 1).allowed
+    with pytest.raises(Refused, match="withdrawn"):
+        ask.require_self(connection, VIEW, ana, now_ns + 1)
+
+
+def test_withdrawing_twice_is_once(connection, ana, now_ns):
+    consent = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    first = agreements.withdraw(connection, ana, consent.id, now_ns + 1)
+    entries = log.size(connection)
+    second = agreements.withdraw(connection, ana, consent.id, now_ns + 2)
+    assert second == first
+    assert second.withdrawn_ns == now_ns + 1
+    assert log.size(connection) == entries
+
+
+def test_withdrawing_one_consent_leaves_the_others(connection, ana, now_ns):
+    consent = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    agreements.withdraw(connection, ana, consent.id, now_ns + 1)
+    assert ask.for_self(connection, VIEW, ana, now_ns + 2).allowed
+
+
+def test_nobody_withdraws_or_gives_for_another(connection, ana, ben):
+    consent = agreements.give(connection, ana, [VIEW])
+    with pytest.raises(NotFound):
+        agreements.withdraw(connection, ben, consent.id)
+    assert agreements.of(connection, ben.id) == []
+    assert not ask.for_self(connection, VIEW, ben).allowed
+
+
+def test_giving_and_withdrawing_are_logged_with_the_consent_they_speak_of(connection, ana):
+    consent = agreements.give(connection, ana, [VIEW], ["DUO:0000046"])
+    agreements.withdraw(connection, ana, consent.id)
+    _, gave, withdrew = log.read(connection, ana.id)
+    assert (gave.kind, gave.index) == ("consent_given", consent.log_index)
+    assert gave.private is not None
+    assert gave.private["permissions"] == [VIEW]
+    assert gave.private["modifiers"] == ["DUO:0000046"]
+    assert gave.private["text_sha256"] == consent.text_sha256
+    assert (withdrew.kind, withdrew.private) == (
+        "consent_withdrawn",
+        {"person": ana.id, "consent": consent.id},
+    )
+    assert VIEW not in str(gave.public)
+
+
+def test_who_has_left_cannot_consent_though_the_caller_looked_them_up_before(connection, ana):
+    connection.execute(people.people.update().values(status="withdrawn"))
+    assert ana.status == "active"
+    with pytest.raises(Refused, match="withdrawn"):
+        agreements.give(connection, ana, [VIEW])
+
+
+def test_asking_looks_at_the_person_as_they_are_now(connection, ana, now_ns):
+    agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    assert ask.for_self(connection, VIEW, ana, now_ns).allowed
+    connection.execute(people.people.update().values(status="withdrawn"))
+    assert not ask.for_self(connection, VIEW, ana, now_ns).allowed
+    assert not ask.for_self(connection, VIEW, replace(ana, status="active"), now_ns).allowed
