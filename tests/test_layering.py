@@ -42,7 +42,7 @@ HOMES = {
     "rich": ("cli/*",),
     "cryptography": ("*.py",),
     "av": ("record/*", "release/*", "learn/clips.py"),
-    "sqlalchemy": ("db.py", "log.py", "consent/*", "vault/*", "release/*"),
+    "sqlalchemy": ("db.py", "log.py", "consent/*", "vault/*", "release/*", "web/*"),
     "obstore": ("vault/*",),
     "fastapi": ("web/*",),
     "starlette": ("web/*",),

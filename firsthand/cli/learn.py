@@ -75,18 +75,19 @@ def evaluate(
 
 def scores(result: dict[str, Any]) -> None:
     """Prints an evaluation as a table, the model among its baselines, best last."""
-    rows: list[tuple[str, float | None]] = list(result["baselines"].items())
-    mean = (
-        result["nats_per_action"]
-        if result["nats_per_action"] is not None
-        else (result["nats_per_own_slot"])
-    )
-    rows += [("network alone", result["network_alone"]), ("model", mean)]
-    rows = sorted([(name, value) for name, value in rows if value is not None], key=lambda r: -r[1])
+    named = result["baselines"] | {"network alone": result["network_alone"], "model": mean_of(result)}
+    known = [(name, value) for name, value in named.items() if value is not None]
+    rows = sorted(known, key=lambda row: -row[1])
     if result.get("oracle") is not None:
         rows.append(("oracle (the limit)", result["oracle"]))
     unit = "nats per action" if result["nats_per_action"] is not None else "nats per own slot"
     table(["predictor", unit], [(name, f"{value:.3f}") for name, value in rows], right=unit)
+
+
+def mean_of(result: dict[str, Any]) -> float:
+    """The model's nats per action, or per own slot where there are no actions."""
+    per_action = result["nats_per_action"]
+    return result["nats_per_own_slot"] if per_action is None else per_action
 
 
 def fetch(release: str) -> Path:

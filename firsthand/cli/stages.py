@@ -8,8 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -143,21 +150,31 @@ def served(settings: Settings) -> Iterator[int]:
 
 
 def carry_all(members: list[Member], port: int, move: Move) -> tuple[list[Carried], int]:
-    """Carries all cards home through a link that breaks; (what was carried, how often it broke)."""
-    carried: list[Carried] = []
-    with BreakingLink(port, BREAKS) as link:
-        before = 0
-        for member in members:
-            device = replace(member.device, vault_url=f"http://127.0.0.1:{link.port}")
+    """Carries all cards home at once through a link that breaks; (each's figures, breaks)."""
+    ended = threading.Event()
+    done = [Carried() for _ in members]
 
-            def tell(done: Carried, before: int = before) -> None:
-                move(before + done.stored + done.refused)
+    def carry(place: int) -> None:
+        def tell(so_far: Carried) -> None:
+            done[place] = so_far
 
-            card = Card(device.folder / "card")
-            done = carry_home(card, device, patience_s=PATIENCE_S, progress=tell)
-            before += done.stored + done.refused
-            carried.append(done)
-        return carried, link.breaks
+        device = replace(members[place].device, vault_url=f"http://127.0.0.1:{link.port}")
+        card = Card(device.folder / "card")
+        done[place] = carry_home(
+            card, device, stop=ended.is_set, patience_s=PATIENCE_S, progress=tell
+        )
+
+    with BreakingLink(port, BREAKS) as link, ThreadPoolExecutor(4) as pool:
+        try:
+            waiting: set[Future[None]] = {pool.submit(carry, n) for n in range(len(members))}
+            while waiting:
+                finished, waiting = wait(waiting, 0.2, FIRST_COMPLETED)
+                move(sum(each.stored + each.refused for each in done))
+                for each in finished:
+                    each.result()
+        finally:
+            ended.set()
+        return done, link.breaks
 
 
 def consent_all(vault: Vault, members: list[Member]) -> tuple[runs.Run, str]:

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from firsthand.learn import fit
 from firsthand.learn.counts import OWN, POOL, TODAY, Chain, Experts, contexts_of
-from firsthand.learn.linear import MOST_CLASSES, Linear, features_of
+from firsthand.learn.linear import MOST_CLASSES, Lesson, Linear, features_of
 from firsthand.learn.model import Network
 from firsthand.learn.vocabulary import Codes, Vocabulary
 
@@ -60,9 +61,9 @@ class Panel:
         names = [chain.name for chain in self.chains]
         if self.linear is not None:
             features = features_of(life, self.vocabulary)
-            features = type(features)(features.active[first:], features.count)
-            said = self.linear.predict(features, person, life.joint[first:])
-            rows.append(said)
+            counted = torch.from_numpy(np.stack(rows, axis=1)).float()
+            lesson = Lesson(features.active[first:], features.count, counted, life.joint[first:])
+            rows.append(self.linear.predict(lesson, person))
             names.append("linear")
         if self.networks:
             classes = self.vocabulary.class_codes
@@ -94,6 +95,49 @@ class Panel:
         return [log_p[:, e] for e in range(len(self.chains))], evidence
 
 
+def lessons_of(
+    vocabulary: Vocabulary, chains: tuple[Chain, ...], lives: Mapping[str, Codes], most_bytes: float
+) -> dict[str, Lesson]:
+    """What the count experts say of each step before they count it, with the step's features.
+
+    People take turns, recording by recording. Each keeps as many last steps as fit in memory.
+    """
+    experts, fields = Experts(chains, vocabulary.size), vocabulary.world_fields
+    most = max(1, int(most_bytes / max(1, len(lives)) / (4 * len(chains) * vocabulary.size)))
+    first = {p: max(0, len(codes) - most) for p, codes in lives.items()}
+    contexts = {p: contexts_of(codes, fields) for p, codes in lives.items()}
+    said = {
+        p: torch.empty(len(codes) - first[p], len(chains), vocabulary.size)
+        for p, codes in lives.items()
+    }
+    turns = [
+        (int(codes.recording[t]), int(codes.start_ns[t]), p, t)
+        for p, codes in lives.items()
+        for t in range(len(codes))
+    ]
+    for recording, _, p, t in sorted(turns):
+        if t >= first[p]:
+            rows = experts.predict(p, recording, contexts[p][t])[0]
+            said[p][t - first[p]] = torch.from_numpy(rows)
+        experts.update(p, recording, contexts[p][t], int(lives[p].joint[t]))
+    lessons = {}
+    for p, codes in lives.items():
+        features = features_of(codes, vocabulary)
+        active, joint = features.active[first[p] :], codes.joint[first[p] :]
+        lessons[p] = Lesson(active, features.count, said[p], joint)
+    return lessons
+
+
+def strangers(lives: Mapping[str, Codes]) -> dict[str, Codes]:
+    """The same steps as if everybody were somebody new each morning."""
+    days = {}
+    for person, codes in lives.items():
+        for recording in np.unique(codes.recording):
+            rows = np.flatnonzero(codes.recording == recording)
+            days[f"{person}/{recording}"] = codes.cut(int(rows[0]), int(rows[-1]) + 1)
+    return days
+
+
 def teach(experts: Experts, person: str, codes: Codes, contexts: Sequence[dict[str, int]]) -> None:
     """Let the counts see these steps of this person."""
     for t in range(len(codes)):
@@ -101,7 +145,7 @@ def teach(experts: Experts, person: str, codes: Codes, contexts: Sequence[dict[s
 
 
 def choose_chains(
-    vocabulary: Vocabulary, fit_part: Mapping[str, Codes], keep: int = 3
+    vocabulary: Vocabulary, fit_part: Mapping[str, Codes], keep: int = 4
 ) -> tuple[Chain, ...]:
     """The baselines' chains, and chains on the world fields that tell most about what follows.
 

@@ -172,7 +172,7 @@ def load(out: Path) -> Model:
             with torch.no_grad():
                 network.person.weight[number] = tensors[f"vector.{i}"]
     if linear is not None:
-        linear = Linear(linear.shared, own)
+        linear = Linear(linear.trust, linear.shared, own)
     mixes, names = _load(out / "mix.safetensors"), tuple(config["experts"])
     return Model(
         config=config,
@@ -222,13 +222,14 @@ def _shared(networks: list[Network], linear: Linear | None) -> dict[str, torch.T
             kept = value[:1] if name == "person.weight" else value
             tensors[f"network.{i}.{name}"] = kept.clone().contiguous()
     if linear is not None:
-        tensors["linear"] = linear.shared.clone()
+        tensors |= {"linear": linear.shared.clone(), "trust": linear.trust.clone()}
     return tensors
 
 
 def _load_shared(path: Path, shape: Shape) -> tuple[list[Network], Linear | None]:
     tensors = _load(path)
-    linear = tensors.pop("linear", None)
+    table, trust = tensors.pop("linear", None), tensors.pop("trust", None)
+    linear = None if table is None or trust is None else Linear(trust, table, {})
     count = 1 + max((int(name.split(".")[1]) for name in tensors), default=-1)
     networks = []
     for i in range(count):
@@ -239,7 +240,7 @@ def _load_shared(path: Path, shape: Shape) -> tuple[list[Network], Linear | None
         rows[:1] = state["person.weight"]
         network.load_state_dict(state | {"person.weight": rows})
         networks.append(network.eval())
-    return networks, None if linear is None else Linear(linear, {})
+    return networks, linear
 
 
 def _load(path: Path) -> dict[str, torch.Tensor]:

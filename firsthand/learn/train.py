@@ -14,26 +14,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from firsthand.errors import Usage
 from firsthand.learn import fit, store
 from firsthand.learn.counts import Chain
-from firsthand.learn.linear import (
-    Features,
-    Linear,
-    choose_penalties,
-    features_of,
-    fit_linear,
-)
+from firsthand.learn.linear import Lesson, Linear, choose_penalties, features_of, fit_linear
 from firsthand.learn.mix import Mixture, fit_linear_weights, fit_mixture
 from firsthand.learn.model import Network, Shape, shape_for
-from firsthand.learn.panel import BASELINES, Panel, Said, can_be_linear, choose_chains
+from firsthand.learn.panel import (
+    BASELINES,
+    Panel,
+    Said,
+    can_be_linear,
+    choose_chains,
+    lessons_of,
+    strangers,
+)
 from firsthand.learn.streams import Stream, check, split
 from firsthand.learn.vocabulary import Codes, Vocabulary, fit_vocabulary
 
 HOLDOUTS = ("last-day",)
 MOST_UPDATES = 600
-DEV_BYTES = 256e6  # what the mixture's development steps may take in memory
+DEV_BYTES = LESSON_BYTES = 256e6  # what the mixture's and the linear expert's steps may take
 Progress = Callable[[str, float], None]
 
 
@@ -174,7 +177,6 @@ class School:
         self.fit_part = {p: c.cut(0, self.cuts[p][0]) for p, c in self.known.items()}
         if not any(len(c) for c in self.fit_part.values()):
             raise Usage("too few steps: nothing is left to fit", "record more")
-        self.features = {p: features_of(c, self.vocabulary) for p, c in self.known.items()}
         self.networks_done = 0
 
     def run(self) -> store.Model:
@@ -187,17 +189,17 @@ class School:
         config["shape"] = shape.to_json()
         scouts, updates = self._scouts(shape)
         config["updates"] = updates
-        penalties = self._penalties()
+        penalties = self._penalties(chains)
         config["penalties"] = penalties
         networks = self._networks(shape, "network", self.known, updates)
-        linear = self._linear(self.known, penalties)
+        linear = self._linear(chains, self.known, penalties)
         matched: dict[str, tuple[list[Network], Linear | None]] = {}
         for person in self.streams:
             others = {p: c for p, c in self.known.items() if p != person and len(c)}
             # Somebody alone in a release has nobody to be compared with: nothing is known then.
             some = others or {person: self.known[person].cut(0, 1)}
             pupils = self._networks(shape, f"without-{self.numbers[person]}", some, updates)
-            matched[person] = pupils, self._linear(some, penalties)
+            matched[person] = pupils, self._linear(chains, strangers(some), penalties)
         self.tell("mix", 0.0)
         full, bare = self._dev_said(chains, scouts, penalties, matched)
         mixture, matched_mixture = _mixture(full), _mixture(bare)
@@ -260,30 +262,33 @@ class School:
             file.write(json.dumps(last) + "\n")
         return fitted
 
-    def _part(self, lives: Mapping[str, Codes]) -> dict[str, tuple[Features, np.ndarray]]:
-        """Features and truth of the first steps of people, as many as each life here has."""
-        return {
-            p: (Features(self.features[p].active[: len(c)], self.features[p].count), c.joint)
-            for p, c in lives.items()
-            if len(c)
-        }
-
-    def _penalties(self) -> tuple[float, float]:
+    def _penalties(self, chains: tuple[Chain, ...]) -> tuple[float, float]:
+        """Those of the log-linear expert, chosen on the development day."""
         if not can_be_linear(self.vocabulary):
             return (0.0, 0.0)
+        counts = Panel(self.vocabulary, chains, (), None)
         dev = {}
         for person, codes in self.known.items():
             first = self.cuts[person][0]
-            features = self.features[person]
+            first = max(first, len(codes) - most_steps(counts, len(self.streams)))
             if len(codes) > first:
-                part = Features(features.active[first:], features.count)
-                dev[person] = (part, codes.joint[first:])
-        return choose_penalties(self._part(self.fit_part), dev, self.vocabulary.size)
+                others = {p: c for p, c in self.fit_part.items() if p != person}
+                said = counts.listen(person, 0, codes, first, others)
+                features = features_of(codes, self.vocabulary)
+                log_p = torch.from_numpy(said.log_p).float()
+                dev[person] = Lesson(features.active[first:], features.count, log_p, said.joint)
+        return choose_penalties(self._lessons(chains, self.fit_part), dev, self.vocabulary.size)
 
-    def _linear(self, lives: Mapping[str, Codes], penalties: tuple[float, float]) -> Linear | None:
+    def _linear(
+        self, chains: tuple[Chain, ...], lives: Mapping[str, Codes], penalties: tuple[float, float]
+    ) -> Linear | None:
         if not can_be_linear(self.vocabulary):
             return None
-        return fit_linear(self._part(lives), self.vocabulary.size, *penalties)
+        return fit_linear(self._lessons(chains, lives), self.vocabulary.size, *penalties)
+
+    def _lessons(self, chains: tuple[Chain, ...], lives: Mapping[str, Codes]) -> dict[str, Lesson]:
+        lived = {p: c for p, c in lives.items() if len(c)}
+        return lessons_of(self.vocabulary, chains, lived, LESSON_BYTES)
 
     def _dev_said(
         self,
@@ -294,9 +299,8 @@ class School:
     ) -> tuple[list[Said], list[Said]]:
         """What the panels say on the development day: with everybody's past, and without the
         person's own. No expert has seen the day of the person that it speaks about."""
-        panel = Panel(
-            self.vocabulary, chains, tuple(scouts), self._linear(self.fit_part, penalties)
-        )
+        linear = self._linear(chains, self.fit_part, penalties)
+        panel = Panel(self.vocabulary, chains, tuple(scouts), linear)
         full, bare = [], []
         for person, codes in self.known.items():
             morning = self.cuts[person][0]

@@ -94,12 +94,13 @@ def _sound(video: bytes, start_s: float, stop_s: float) -> Iterator[av.AudioFram
     """The interval's sound, mono at 8 kHz, cut to the sample."""
     resampler = AudioResampler(format="fltp", layout="mono", rate=SOUND_HZ)
     first, last = round(start_s * SOUND_HZ), round(stop_s * SOUND_HZ)
-    at = None
+    at: int | None = None
     with _open(video) as source:
         for frame in [*source.decode(source.streams.audio[0]), None]:
             if at is None and frame is not None:
                 at = round(float(frame.pts * frame.time_base) * SOUND_HZ)
             for chunk in resampler.resample(frame):
+                assert at is not None
                 begin, end = max(first - at, 0), min(last - at, chunk.samples)
                 if end > begin:
                     yield _slice(chunk, begin, end, at + begin - first)

@@ -15,8 +15,15 @@ HIDDEN_BELOW_PX = 12.0
 class Scrubber(Protocol):
     """Says at which size a picture is released; name and version go into the manifest."""
 
-    name: str
-    version: int
+    @property
+    def name(self) -> str:
+        """Name in the manifest."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Changes whenever its output does."""
+        ...
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Released width and height, even numbers of pixels, of a picture of this size."""

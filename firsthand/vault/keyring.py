@@ -40,8 +40,10 @@ class Keyring:
         """Opens the keyring in `folder`, made with a new root if it is new; WrongKey."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._root = _open_root(folder, passphrase)
-        self._db = Database(f"sqlite:///{quote(str(folder / 'keyring.db'))}", tables)
-        os.chmod(folder / "keyring.db", 0o600)
+        file = folder / "keyring.db"
+        # Made before the database opens it, which gives its side files the same mode.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        self._db = Database(f"sqlite:///{quote(str(file))}", tables)
         self._lock = threading.Lock()
         self._signing: SigningKey | None = None
 

@@ -12,6 +12,7 @@ from firsthand import db as db_module
 from firsthand.errors import Damaged, Failed, Locked, NotFound, WrongKey
 from firsthand.vault import keyring as module
 from firsthand.vault.keyring import Keyring, passphrase_of
+from firsthand.vault.vault import Vault
 
 WORDS = "correct horse"
 NOW_NS = 1_793_520_000 * 10**9
@@ -146,6 +147,13 @@ def test_a_copied_keyring_without_its_root_opens_nothing(keyring, folder, tmp_pa
     stolen.close()
 
 
+def use(keyring: Keyring, kind: str, name: str) -> bytes:
+    person = name.split("|")[0]
+    if kind == "release":
+        return keyring.release_key(*name.split("|"))
+    return keyring.day_key(person, "2026-11-02", 0)
+
+
 def test_a_wrapped_key_opens_in_no_other_place(keyring):
     fill(keyring)
     held = wrapped(keyring)
@@ -159,12 +167,8 @@ def test_a_wrapped_key_opens_in_no_other_place(keyring):
         where = (module.keys.c.kind == target[0]) & (module.keys.c.name == target[1])
         with keyring._db.write() as connection:
             connection.execute(module.keys.update().where(where).values(wrapped=held[source]))
-        kind, name = target
         with pytest.raises(WrongKey):
-            if kind == "release":
-                keyring.release_key(*name.split("|"))
-            else:
-                keyring.day_key(name.split("|")[0], "2026-11-02", 0)
+            use(keyring, *target)
         with keyring._db.write() as connection:
             connection.execute(module.keys.update().where(where).values(wrapped=held[target]))
 
@@ -279,7 +283,6 @@ def test_a_passphrase_is_made_once_for_its_owner_alone(tmp_path):
     assert passphrase_of(tmp_path, "given") == "given"
     assert (tmp_path / "root.passphrase").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["root.passphrase"]
-    assert words not in (passphrase_of(tmp_path / "..", "x"),)
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o666, 0o601, 0o620])
@@ -310,11 +313,11 @@ def test_others_can_read_no_file_of_the_vault(tmp_path):
     keyring.close()
 
 
-def test_a_vault_lies_in_a_folder_of_any_name(tmp_path, clock):
-    from firsthand.vault.vault import Vault
-
+def test_a_vault_lies_in_a_folder_of_any_name(tmp_path, folder, clock):
     for name in ("a b", "a#b", "a?b", "a%41b", "ä", "a&b=c"):
         data = config.mark(tmp_path / name, "real")
+        (data / "vault").mkdir()
+        shutil.copy(folder / "root.age", data / "vault")
         vault = Vault(config.load(data, {}, passphrase=WORDS), clock)
         vault.add_person("ana")
         vault.store.put("segments/x", b"x")
@@ -322,4 +325,4 @@ def test_a_vault_lies_in_a_folder_of_any_name(tmp_path, clock):
         names = {path.name for path in (data / "vault").iterdir()}
         assert {"firsthand.db", "keyring.db", "root.age", "objects"} <= names
         assert (data / "vault" / "objects" / "segments" / "x").exists()
-    assert len(list(tmp_path.iterdir())) == 6
+    assert len(list(tmp_path.iterdir())) == 1 + 6

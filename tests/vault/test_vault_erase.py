@@ -1,0 +1,434 @@
+"""Erasure: what was ordered never opens again, everything else always does, crash where it may."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from firsthand import log, tlog
+from firsthand.consent import agreements, ask, erasure, people
+from firsthand.crypto import unwrap
+from firsthand.errors import Error, NotFound, Refused, WrongKey
+from firsthand.vault import catalog, erase, reading
+from firsthand.vault.check import check
+from firsthand.vault.vault import Vault, file_key_aad
+
+SECOND_NS = 10**9
+MINUTE_NS = 60 * SECOND_NS
+DAY_S = 86_400
+PLAIN = {"video": b"moving pictures " * 9, "events": b'{"start_ns":1}\n'}
+
+
+def of(vault: Vault, person: people.Person) -> list[catalog.Segment]:
+    with vault.db.read() as connection:
+        return list(catalog.of_person(connection, person.id))
+
+
+def opens(vault: Vault, segment: str) -> bool:
+    """Whether every part opens to what was recorded; False if none does."""
+    found = set()
+    for name, plain in PLAIN.items():
+        try:
+            found.add(reading.read_part(vault, segment, name, "self", "test") == plain)
+        except Error:
+            found.add(False)
+    assert len(found) == 1
+    return found.pop()
+
+
+def record(device: Any, *starts_s: float) -> list[str]:
+    """Segments handed in, by id."""
+    ids = []
+    for start_s in starts_s:
+        made = device.seal(PLAIN, start_s)
+        device.hand_in(made)
+        with device.vault.db.read() as connection:
+            found = catalog.find_record(connection, device.id, made.record.seq)
+        assert found is not None
+        ids.append(found.id)
+    return ids
+
+
+def order(
+    vault: Vault, person: people.Person, interval: tuple[int, int] | None = None
+) -> erasure.Order:
+    with vault.db.write() as connection:
+        return erasure.order(connection, person, interval)
+
+
+def carry_out(
+    vault: Vault, person: people.Person, interval: tuple[int, int] | None = None
+) -> dict[str, int]:
+    return erase.carry_out(vault, order(vault, person, interval))
+
+
+def minutes(clock: Callable[[], int], start: float, stop: float) -> tuple[int, int]:
+    return clock() + int(start * MINUTE_NS), clock() + int(stop * MINUTE_NS)
+
+
+def files(vault: Vault) -> bytes:
+    """Every byte of both databases, their write-ahead logs and the store."""
+    folder = vault.settings.data
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def parts_of(vault: Vault, segment: str) -> list[catalog.StoredPart]:
+    with vault.db.read() as connection:
+        return list(catalog.parts_of(connection, segment).values())
+
+
+def day_keys(vault: Vault, person: people.Person) -> list[tuple[str, int]]:
+    """(day, generation) of every D of a person that still exists."""
+    with vault.keyring._db.read() as connection:
+        rows = connection.exec_driver_sql("SELECT name FROM wrapped_key WHERE kind = 'day'")
+        names = [name.split("|") for (name,) in rows]
+    return sorted((day, int(number)) for owner, day, number in names if owner == person.id)
+
+
+def unwraps(vault: Vault, person: people.Person, part: catalog.StoredPart) -> bool:
+    """Whether any key that still exists opens a wrapped file key that someone kept."""
+    for day, generation in day_keys(vault, person):
+        key = vault.keyring.day_key(person.id, day, generation)
+        aad = file_key_aad(person.id, day, part.segment, part.name, part.payload_sha256)
+        try:
+            return bool(unwrap(key, part.file_key or b"", aad))
+        except WrongKey:
+            continue
+    return False
+
+
+def test_an_interval_takes_what_it_touches_and_leaves_the_rest(vault, person, device, clock):
+    first, second, third, tomorrow = record(device, 0, 60, 120, DAY_S)
+    size = of(vault, person)[1].size_bytes
+    done = carry_out(vault, person, minutes(clock, 1.5, 1.6))
+    assert (done["segments"], done["bytes"]) == (1, size)
+    assert [opens(vault, each) for each in (first, second, third, tomorrow)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert [segment.id for segment in of(vault, person)] == [first, third, tomorrow]
+    assert len(list(vault.store.keys("segments"))) == 3
+    assert (check(vault).faults, check(vault).orphans) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "left"),
+    [(1, 2, [0, 2]), (0.9, 1, [1, 2]), (1.999, 2.001, [0]), (-9, 0, [0, 1, 2]), (3, 9, [0, 1, 2])],
+)
+def test_an_interval_excludes_its_stop_to_the_nanosecond(
+    vault, person, device, clock, start, stop, left
+):
+    ids = record(device, 0, 60, 120)
+    carry_out(vault, person, minutes(clock, start, stop))
+    assert [number for number, each in enumerate(ids) if opens(vault, each)] == left
+
+
+def test_a_segment_of_no_length_and_one_from_before_1970_are_erased_too(
+    vault, person, device, clock
+):
+    device.hand_in(device.seal(PLAIN, 0, 0))
+    carry_out(vault, person, (clock(), clock() + 1))
+    assert of(vault, person) == []
+    boot2 = {"session": "boot2"}
+    device.hand_in(device.seal(PLAIN, 0, wall_ns_start=1, **boot2))  # this session began in 1970
+    unsure = {"wall_ns_start": 0, "wall_quality": "none"} | boot2
+    device.hand_in(device.seal(PLAIN, 0, boot_ns_start=-(10**12), boot_ns_end=1 - 10**12, **unsure))
+    assert min(segment.stop_ns for segment in of(vault, person)) < 0
+    assert len(of(vault, person)) == 2
+    carry_out(vault, person)
+    assert list(vault.store.keys("segments")) == []
+
+
+def test_whoever_kept_the_wrapped_keys_opens_nothing_with_the_keys_of_after(
+    vault, person, device, clock
+):
+    first, second = record(device, 0, 60)
+    kept = parts_of(vault, first) + parts_of(vault, second)
+    assert all(unwraps(vault, person, part) for part in kept)
+    carry_out(vault, person, minutes(clock, 0, 0.5))
+    assert not any(unwraps(vault, person, part) for part in kept)
+    assert all(unwraps(vault, person, part) for part in parts_of(vault, second))
+
+
+def test_the_old_day_key_is_in_no_file_any_more(vault, person, device, clock):
+    record(device, 0, 60)
+    with vault.keyring._db.read() as connection:
+        query = "SELECT wrapped FROM wrapped_key WHERE kind = 'day'"
+        (wrapped,) = connection.exec_driver_sql(query).scalars().all()
+    assert wrapped in files(vault)
+    carry_out(vault, person, minutes(clock, 0, 0.5))
+    assert wrapped not in files(vault)
+    assert day_keys(vault, person) == [("2026-11-01", 1)]
+
+
+def test_a_day_can_be_erased_piece_by_piece_and_grow_again(vault, person, device, clock):
+    ids = record(device, 0, 60, 120, 180)
+    for number in range(4):
+        carry_out(vault, person, minutes(clock, number + 0.2, number + 0.3))
+        ids += record(device, 1000 + 60 * number)
+        found = [opens(vault, each) for each in ids]
+        assert found == [False] * (number + 1) + [True] * (len(ids) - number - 1)
+    assert len(day_keys(vault, person)) == 1
+
+
+def test_a_day_that_was_erased_whole_takes_new_footage(vault, person, device, clock):
+    record(device, 0, 60)
+    carry_out(vault, person, minutes(clock, 0, 2))
+    assert of(vault, person) == []
+    (again,) = record(device, 300)
+    assert opens(vault, again)
+    carry_out(vault, person, minutes(clock, 5, 6))
+    (last,) = record(device, 600)
+    assert (opens(vault, again), opens(vault, last)) == (False, True)
+
+
+def test_erasing_one_persons_interval_leaves_anothers_same_minutes(
+    vault, person, device, make_device, clock
+):
+    ben = vault.add_person("ben")
+    theirs = record(make_device(ben, "d2"), 0, 60)
+    record(device, 0, 60)
+    carry_out(vault, person, minutes(clock, 0, 99))
+    assert [opens(vault, each) for each in theirs] == [True, True]
+
+
+def test_an_erasure_ends_in_a_provable_log_entry(vault, person, device, clock):
+    record(device, 0)
+    done = carry_out(vault, person, minutes(clock, 0, 1))
+    vault.add_person("later")
+    proof = erase.inclusion(vault, done["log_index"])
+    with vault.db.read() as connection:
+        rows = connection.execute(sa.select(log.entries)).all()
+        top = log.root(connection)
+    (entry,) = [r.entry for r in rows if r._mapping["index"] == done["log_index"]]
+    assert b"erasure_done" in entry
+    steps = [bytes.fromhex(step) for step in proof["proof"]]
+    tlog.verify_inclusion(tlog.leaf_hash(entry), done["log_index"], proof["size"], steps, top)
+
+
+def test_reading_goes_on_while_another_segment_of_the_day_is_erased(
+    vault, person, device, clock, monkeypatch
+):
+    first, second = record(device, 0, 60)
+    find, waiting = reading._find_part, [True]
+
+    def slow(*arguments: Any) -> Any:
+        found = find(*arguments)
+        if waiting.pop() if waiting else False:
+            carry_out(vault, person, minutes(clock, 0, 0.5))  # after looking, before the key
+        return found
+
+    monkeypatch.setattr(reading, "_find_part", slow)
+    assert reading.read_part(vault, second, "video", "self", "x") == PLAIN["video"]
+    assert not opens(vault, first)
+
+
+# --- a whole person
+
+
+def test_of_an_erased_person_nothing_opens_and_anothers_objects_are_the_same_bytes(
+    vault, person, device, make_device
+):
+    ben = vault.add_person("ben")
+    theirs = record(make_device(ben, "d2"), 0, 60, DAY_S)
+    mine = record(device, 0, 60, DAY_S)
+    kept = {segment.object for segment in of(vault, ben)}
+
+    def state() -> dict[str, tuple[int, bytes]]:
+        paths = [vault.store.folder / key for key in kept]
+        return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+
+    before, wrapped = state(), [parts_of(vault, each) for each in theirs]
+    done = carry_out(vault, person)
+    assert done["segments"] == 3
+    assert [opens(vault, each) for each in mine] == [False] * 3
+    assert set(vault.store.keys("segments")) == kept
+    assert (state(), [parts_of(vault, each) for each in theirs]) == (before, wrapped)
+    assert [opens(vault, each) for each in theirs] == [True] * 3
+    assert (check(vault).faults, check(vault).orphans) == ([], [])
+    with vault.db.read() as connection:
+        assert log.verify(connection) == log.size(connection)
+        assert list(log.read(connection, person.id)) == []
+
+
+def test_an_erased_person_is_in_no_file_any_more(vault, device, clock):
+    bearer = vault.add_person("Wilhelmina Unmistakable", "XX-PLACE")
+    device.person = bearer
+    with vault.db.write() as connection:
+        people.enrol(connection, bearer, "unmistakable-dev", device.key.public)
+        agreements.give(connection, bearer, ["fh:human-view"])
+    device.id = "unmistakable-dev"
+    record(device, 0, 60)
+    upload = device.seal(PLAIN, 120)
+    device.put(upload, device.open(upload)["upload"])
+    objects = [(vault.store.folder / segment.object).read_bytes() for segment in of(vault, bearer)]
+    segments = [segment.id.encode() for segment in of(vault, bearer)]
+    secrets = [bearer.salt or b"", b"Wilhelmina", b"XX-PLACE", *objects, upload.sealed]
+    secrets += [upload.record.hash().encode(), str(clock() + 60 * SECOND_NS).encode(), *segments]
+    with vault.keyring._db.read() as connection:
+        query = f"SELECT wrapped FROM wrapped_key WHERE person = '{bearer.id}'"
+        secrets += connection.exec_driver_sql(query).scalars().all()
+    assert len(secrets) == 13
+    assert [secret[:20] for secret in secrets if secret not in files(vault)] == []
+    carry_out(vault, bearer)
+    assert [secret[:20] for secret in secrets if secret in files(vault)] == []
+
+
+def test_an_erased_person_is_asked_nothing_and_given_nothing(vault, person, device):
+    with vault.db.write() as connection:
+        agreements.give(connection, person, ["fh:human-view"], now_ns=vault.now_ns())
+        assert ask.for_self(connection, "fh:human-view", person, vault.now_ns()).allowed
+    record(device, 0)
+    carry_out(vault, person)
+    with vault.db.write() as connection:
+        assert not ask.for_self(connection, "fh:human-view", person, vault.now_ns()).allowed
+        with pytest.raises(Refused):
+            agreements.give(connection, person, ["fh:human-view"])
+    with pytest.raises(Refused):
+        order(vault, person)
+    with pytest.raises(NotFound):
+        vault.keyring.ingest_recipient(person.id, vault.now_ns())
+    again = vault.add_person("ana", "sim")  # the same name is another person
+    assert of(vault, again) == []
+
+
+# --- crashes
+
+
+class Crash(BaseException):
+    """The process dies here: nothing of ours catches it."""
+
+
+class Fuse:
+    """Lets so many calls of the watched functions begin, then the process dies at the next."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, vault: Vault) -> None:
+        self.left: int | None = None
+        self.calls: list[str] = []
+        watched: list[tuple[Any, str]] = [
+            (vault.keyring, "destroy_person"),
+            (vault.keyring, "day_key"),
+            (vault.keyring, "destroy_day_keys"),
+            (vault.keyring._db, "write"),
+            (vault.keyring._db, "compact"),
+            (vault.store, "delete"),
+            (vault.db, "write"),
+            (vault.db, "compact"),
+            (catalog, "generation"),
+            (catalog, "forget"),
+            (catalog, "erased_objects"),
+            (erase, "wrap"),
+            (erasure, "forget"),
+            (erasure, "done"),
+            (log, "append"),
+            (log, "forget"),
+        ]
+        for owner, name in watched:
+            patch.setattr(owner, name, self._watch(name, getattr(owner, name)))
+
+    def _watch(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if self.left is not None:
+                self.calls.append(name)
+                if self.left == 0:
+                    raise Crash(name)
+                self.left -= 1
+            return work(*arguments, **named)
+
+        return call
+
+    def burn(self, calls: int, work: Callable[[], object]) -> bool:
+        """Whether the process died before `work` was over."""
+        self.left, self.calls = calls, []
+        try:
+            work()
+        except Crash:
+            return True
+        finally:
+            self.left = None
+        return False
+
+
+def finish(vault: Vault) -> None:
+    """What a restart does."""
+    with vault.db.read() as connection:
+        orders = erasure.open_orders(connection)
+    for each in orders:
+        erase.carry_out(vault, each)
+
+
+def assert_settled(vault: Vault, person: people.Person) -> None:
+    found = check(vault)
+    assert (found.faults, found.orphans) == ([], [])
+    with vault.db.read() as connection:
+        assert erasure.open_orders(connection) == []
+        log.verify(connection)
+        rows = connection.execute(sa.select(catalog.segments.c.state, catalog.segments.c.object))
+        assert {row.object for row in rows if row.state == "erased"} <= {""}
+
+
+def test_the_erasure_of_an_interval_can_be_cut_at_every_step(
+    vault, person, device, clock, monkeypatch
+):
+    fuse = Fuse(monkeypatch, vault)
+    stays = record(device, -60)
+    begins, steps, died = 0, 0, True
+    while died:
+        doomed = record(device, begins * 60, begins * 60 + DAY_S)
+        open_upload = device.seal(PLAIN, begins * 60)
+        device.put(open_upload, device.open(open_upload)["upload"])
+        old = [part for each in doomed for part in parts_of(vault, each)]
+        bounds = clock() + begins * MINUTE_NS, clock() + begins * MINUTE_NS + DAY_S * SECOND_NS + 1
+        todo = order(vault, person, bounds)
+        died = fuse.burn(steps, lambda todo=todo: erase.carry_out(vault, todo))
+        assert [opens(vault, each) for each in stays] == [True] * len(stays), fuse.calls
+        finish(vault)
+        assert [opens(vault, each) for each in stays] == [True] * len(stays), fuse.calls
+        assert [opens(vault, each) for each in doomed] == [False, False], fuse.calls
+        assert not any(unwraps(vault, person, each) for each in old), fuse.calls
+        assert_settled(vault, person)
+        begins, steps = begins + 2, steps + 1
+    assert {"destroy_day_keys", "delete", "compact", "wrap", "done"} <= set(fuse.calls)
+    assert steps > 15
+
+
+def test_the_erasure_of_a_person_can_be_cut_at_every_step(vault, make_device, monkeypatch):
+    fuse = Fuse(monkeypatch, vault)
+    ben = vault.add_person("ben")
+    stays = record(make_device(ben, "ben-1"), 0, DAY_S)
+    steps, died = 0, True
+    while died:
+        victim = vault.add_person(f"victim number {steps}")
+        device = make_device(victim, f"victim-{steps}")
+        doomed = record(device, 0, DAY_S)
+        open_upload = device.seal(PLAIN, 60)
+        device.put(open_upload, device.open(open_upload)["upload"])
+        todo = order(vault, victim)
+        died = fuse.burn(steps, lambda todo=todo: erase.carry_out(vault, todo))
+        assert [opens(vault, each) for each in stays] == [True, True], fuse.calls
+        finish(vault)
+        assert [opens(vault, each) for each in stays] == [True, True], fuse.calls
+        assert [opens(vault, each) for each in doomed] == [False, False], fuse.calls
+        left = vault.person(victim.id)
+        assert (left.status, left.salt) == ("erased", None)
+        assert f"victim number {steps}".encode() not in files(vault), fuse.calls
+        assert (victim.salt or b"") not in files(vault), fuse.calls
+        assert len(list(vault.store.keys("segments"))) == 2
+        assert_settled(vault, ben)
+        steps += 1
+    assert {"destroy_person", "delete", "compact", "forget", "done"} <= set(fuse.calls)
+    assert steps > 10
+
+
+def test_a_second_order_after_a_crash_finishes_the_first(vault, person, device, monkeypatch):
+    ids = record(device, 0)
+    fuse = Fuse(monkeypatch, vault)
+    first = order(vault, person)
+    assert fuse.burn(3, lambda: erase.carry_out(vault, first))
+    assert order(vault, person) == first
+    carry_out(vault, person)
+    assert_settled(vault, person)
+    assert not opens(vault, ids[0])
