@@ -82,11 +82,11 @@ def _whole_way(
     stages.clear(settings.data)
     vault = Vault(settings)
     try:
-        members = stages.enrol(vault, players)
+        everyone = stages.enrol(vault, players)
         expected = None if real else len(players) * size.days * -(-size.day_s // 60)
         with progress("record", expected) as move:
-            stages.record_all(members, 2, move)
-        members = [member for member in members if member.recorded] or _nothing(members)
+            stages.record_all(everyone, 2, move)
+        members = [member for member in everyone if member.recorded] or _nothing(everyone)
         with stages.served(settings) as port, progress("carry home", _waiting(members)) as move:
             carried, breaks = stages.carry_all(members, port, move)
         with progress("consent"):
@@ -96,6 +96,7 @@ def _whole_way(
         folder = pull.pull(vault, release.id, settings.data / "pulled" / release.id, "demo")
         evaluation, days = _learn(vault, members, release.id, folder, size, seed, real)
         summary = _summary(vault, members, carried, breaks, refused, release, evaluation)
+        summary["rejected"] = _rejected(everyone)
         summary["wall_s"] = round(time.monotonic() - began, 1)
         _report(settings.data, summary, evaluation, days)
     finally:
@@ -106,6 +107,14 @@ def _whole_way(
 def _nothing(members: list[Any]) -> list[Any]:
     reasons = "; ".join(failure for member in members for failure in member.failures)
     raise Failed(f"none of these recordings can be used: {reasons}", "give other files")
+
+
+def _rejected(members: list[Any]) -> list[dict[str, str]]:
+    return [
+        {"file": Path(member.player.cameras[0]).name, "error": failure}
+        for member in members
+        for failure in member.failures
+    ]
 
 
 def _waiting(members: list[Any]) -> int:
@@ -175,11 +184,6 @@ def _summary(
     recorded_ns = sum(member.footage_ns for member in members)
     stored_ns = sum(segment.stop_ns - segment.start_ns for segment in stored)
     gain = evaluation["history_gain"] or {}
-    failures = [
-        {"file": Path(member.player.cameras[0]).name, "error": failure}
-        for member in members
-        for failure in member.failures
-    ]
     return {
         "people": len(members),
         "segments": len(stored),
@@ -194,7 +198,6 @@ def _summary(
         "left_on_cards": sum(each.left for each in carried),
         "withheld_s": round(release.summary["withheld_ns"] / 1e9, 3),
         "refused_people": [refused] if refused else [],
-        "rejected": failures,
         "release": {
             "id": release.id,
             "people": release.summary["people"],

@@ -75,7 +75,8 @@ def evaluate(
 
 def scores(result: dict[str, Any]) -> None:
     """Prints an evaluation as a table, the model among its baselines, best last."""
-    named = result["baselines"] | {"network alone": result["network_alone"], "model": mean_of(result)}
+    ours = {"network alone": result["network_alone"], "model": mean_of(result)}
+    named = result["baselines"] | ours
     known = [(name, value) for name, value in named.items() if value is not None]
     rows = sorted(known, key=lambda row: -row[1])
     if result.get("oracle") is not None:
