@@ -12,6 +12,7 @@ import numpy as np
 from firsthand.errors import NotFound
 from firsthand.learn import store
 from firsthand.learn.streams import Step, Stream
+from firsthand.learn.train import mixed
 from firsthand.learn.vocabulary import Codes
 
 # Asked before anything of the person is read: (person, purpose); raises Refused for a no.
@@ -56,7 +57,7 @@ class Memory:
             if other != self.person
         }
         said = model.panel().listen(self.person, model.numbers[self.person], life, first, others)
-        return model.mixture.predict(said.log_p, said.evidence, said.joint)
+        return mixed(model.mixture, said)
 
 
 def remember(model_dir: Path, person: str, ask: Ask, purpose: str = PURPOSE) -> Memory:

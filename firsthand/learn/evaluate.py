@@ -18,7 +18,7 @@ from firsthand.errors import Usage
 from firsthand.learn import store
 from firsthand.learn.panel import BASELINES, Said
 from firsthand.learn.streams import Stream, check, split
-from firsthand.learn.train import repeat_last
+from firsthand.learn.train import mixed, repeat_last
 
 DRAWS = 2000  # of the bootstrap
 BLOCK = 10  # neighbouring steps drawn together, for they are alike
@@ -86,10 +86,10 @@ def judge(model: store.Model, person: str) -> Judged:
     life = lives[person]
     others = {p: c.cut(0, model.split(p)[1]) for p, c in lives.items() if p != person}
     said = model.panel().listen(person, model.numbers[person], life, first, others)
-    log_p = model.mixture.predict(said.log_p, said.evidence, said.joint)
+    log_p = mixed(model.mixture, said)
     today = life.cut(first, len(life))
     bare = model.matched_panel(person).listen(person, 0, today, 0, others)
-    without = model.matched_mixture.predict(bare.log_p, bare.evidence, bare.joint)
+    without = mixed(model.matched_mixture, bare)
     steps = np.arange(len(said.joint))
     fair = np.where(said.joint == vocabulary.size - 1, np.log(vocabulary.unseen_ways), 0.0)
     models = {"model": log_p, "network": said.of("network"), "without_past": without}

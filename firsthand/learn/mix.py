@@ -24,10 +24,6 @@ class Mixture:
     gate: Tensor
     scale: Tensor
 
-    def weights(self, evidence: Tensor) -> Tensor:
-        """[..., E] -> [..., E]"""
-        return self.gate[0] + self.gate[1] * (evidence - self.scale[0]) / self.scale[1]
-
     def predict(self, log_p: np.ndarray, evidence: np.ndarray, joint: np.ndarray) -> np.ndarray:
         """Log-probabilities [T, C] from those of the experts [T, E, C], test-then-train: row t
         depends on the truth of the rows before t only."""

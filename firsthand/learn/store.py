@@ -1,14 +1,14 @@
 """The model's folder: what is shared in files of its own, what is a person's under people/.
 
-Deleting people/PERSON and matched/PERSON.* removes that person's steps, counts, weights and
-vector exactly; nobody else's bytes change. Each file's hash is in config.json.
+Deleting people/PERSON removes that person's steps (and so counts), own weights and vector
+exactly; nobody else's bytes change. Each file's hash is in config.json.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -46,7 +46,7 @@ class Model:
     baselines: dict[str, list[float]]
     streams: dict[str, Stream]
     numbers: dict[str, int]  # a person's row in the networks
-    matched: dict[str, tuple[list[Network], Linear | None]] = field(default_factory=dict)
+    matched: list[tuple[list[Network], Linear | None]]  # one for each fold of people
 
     def panel(self) -> Panel:
         """The experts that know everybody's past."""
@@ -54,7 +54,7 @@ class Model:
 
     def matched_panel(self, person: str) -> Panel:
         """The experts that never saw this person."""
-        networks, linear = self.matched[person]
+        networks, linear = self.matched[fold_of(self.numbers[person], len(self.matched))]
         return Panel(self.vocabulary, self.chains, tuple(networks), linear)
 
     def split(self, person: str) -> tuple[int, int]:
@@ -68,9 +68,10 @@ def person_folder(out: Path, person: str) -> Path:
     return out / "people" / quote(person, safe="")
 
 
-def matched_file(out: Path, person: str) -> Path:
-    """The weights that never saw this person, kept to measure what the person's past is worth."""
-    return out / "matched" / f"{quote(person, safe='')}.safetensors"
+def fold_of(number: int, folds: int) -> int:
+    """The fold of a person; the matched experts of a fold saw nobody of it. They are kept to
+    measure what a person's past is worth."""
+    return number % folds
 
 
 def write_stream(out: Path, stream: Stream) -> None:
@@ -131,8 +132,9 @@ def save(out: Path, model: Model) -> None:
         if model.linear is not None and person in model.linear.own:
             own["linear"] = model.linear.own[person]
         _write(person_folder(out, person) / "own.safetensors", save_tensors(own))
-        networks, linear = model.matched[person]
-        _write(matched_file(out, person), save_tensors(_shared(networks, linear)))
+    for fold, (networks, linear) in enumerate(model.matched):
+        path = out / "matched" / f"fold-{fold}.safetensors"
+        _write(path, save_tensors(_shared(networks, linear)))
     _write(out / "shared.safetensors", save_tensors(_shared(model.networks, model.linear)))
     mixtures = {
         "full.gate": model.mixture.gate, "full.scale": model.mixture.scale,
@@ -173,6 +175,7 @@ def load(out: Path) -> Model:
                 network.person.weight[number] = tensors[f"vector.{i}"]
     if linear is not None:
         linear = Linear(linear.trust, linear.shared, own)
+    folds = sorted(name for name in config["files"] if name.startswith("matched/"))
     mixes, names = _load(out / "mix.safetensors"), tuple(config["experts"])
     return Model(
         config=config,
@@ -185,7 +188,7 @@ def load(out: Path) -> Model:
         baselines=config["baselines"],
         streams={p: read_stream(person_folder(out, p) / "steps.parquet") for p in numbers},
         numbers=numbers,
-        matched={p: _load_shared(matched_file(out, p), shape) for p in numbers},
+        matched=[_load_shared(out / name, shape) for name in folds],
     )
 
 
@@ -211,7 +214,6 @@ def forget(out: Path, person: str) -> None:
     if not person_folder(out, person).is_dir():
         raise NotFound(f"the model {out} knows no person {person}", "")
     shutil.rmtree(person_folder(out, person))
-    matched_file(out, person).unlink(missing_ok=True)
 
 
 def _shared(networks: list[Network], linear: Linear | None) -> dict[str, torch.Tensor]:

@@ -36,6 +36,7 @@ from firsthand.learn.vocabulary import Codes, Vocabulary, fit_vocabulary
 
 HOLDOUTS = ("last-day",)
 MOST_UPDATES = 600
+FOLDS = 4  # groups of people for the experts that never saw a person; alone where people are few
 DEV_BYTES = LESSON_BYTES = 256e6  # what the mixture's and the linear expert's steps may take
 Progress = Callable[[str, float], None]
 
@@ -177,7 +178,8 @@ class School:
         self.fit_part = {p: c.cut(0, self.cuts[p][0]) for p, c in self.known.items()}
         if not any(len(c) for c in self.fit_part.values()):
             raise Usage("too few steps: nothing is left to fit", "record more")
-        self.networks_done = 0
+        self.folds = min(FOLDS, len(self.streams))
+        self.shares_done = 0
 
     def run(self) -> store.Model:
         """All stages: choose on the development day, fit again with it, match without it."""
@@ -193,13 +195,14 @@ class School:
         config["penalties"] = penalties
         networks = self._networks(shape, "network", self.known, updates)
         linear = self._linear(chains, self.known, penalties)
-        matched: dict[str, tuple[list[Network], Linear | None]] = {}
-        for person in self.streams:
-            others = {p: c for p, c in self.known.items() if p != person and len(c)}
-            # Somebody alone in a release has nobody to be compared with: nothing is known then.
-            some = others or {person: self.known[person].cut(0, 1)}
-            pupils = self._networks(shape, f"without-{self.numbers[person]}", some, updates)
-            matched[person] = pupils, self._linear(chains, strangers(some), penalties)
+        matched: list[tuple[list[Network], Linear | None]] = []
+        for fold in range(self.folds):
+            others = {p: c for p, c in self.known.items() if len(c) and self.fold(p) != fold}
+            # Somebody alone in a release has nobody to be compared with: next to nothing is
+            # known without that person.
+            some = others or {p: c.cut(0, 1) for p, c in self.known.items() if len(c)}
+            pupils = self._networks(shape, f"without-{fold}", some, updates)
+            matched.append((pupils, self._linear(chains, strangers(some), penalties)))
         self.tell("mix", 0.0)
         full, bare = self._dev_said(chains, scouts, penalties, matched)
         mixture, matched_mixture = _mixture(full), _mixture(bare)
@@ -209,6 +212,10 @@ class School:
             config, vocabulary, chains, networks, linear, mixture, matched_mixture, baselines,
             self.streams, self.numbers, matched,
         )  # fmt: skip
+
+    def fold(self, person: str) -> int:
+        """Which of the matched experts never saw this person."""
+        return store.fold_of(self.numbers[person], self.folds)
 
     def _scouts(self, shape: Shape) -> tuple[list[Network], int]:
         """Networks that have not seen the development day, and how long to fit with it.
@@ -243,18 +250,19 @@ class School:
         dev: list[tuple[int, Codes, int]] | None = None,
     ) -> fit.Fitted:
         """One network, its share of the time, its state file and its lines in metrics.jsonl."""
-        planned = self.members * (2 + len(self.streams))
-        seconds = 1e9 if self.updates else 1.5 * self.seconds / planned
+        # A scout looks beyond the best length before it stops: it has two shares.
+        planned, share = self.members * (3 + self.folds), 2 if dev else 1
+        seconds = 1e9 if self.updates else share * self.seconds / planned
         recipe = fit.recipe_for(self.size, self.seed + member, updates or MOST_UPDATES, seconds)
         rows = [(self.numbers[p], c) for p, c in lives.items() if len(c)]
-        done = self.networks_done
+        done = self.shares_done
 
         def tell(fraction: float) -> None:
-            self.tell("train", (done + min(fraction, 1.0)) / planned)
+            self.tell("train", (done + share * min(fraction, 1.0)) / planned)
 
         path = self.out / "state" / f"{name}.pt"
         fitted = fit.fit(shape, rows, recipe, path, dev or (), tell)
-        self.networks_done += 1
+        self.shares_done += share
         with (self.out / "metrics.jsonl").open("a") as file:
             for line in fitted.history:
                 file.write(json.dumps({"network": name, **line}) + "\n")
@@ -295,7 +303,7 @@ class School:
         chains: tuple[Chain, ...],
         scouts: list[Network],
         penalties: tuple[float, float],
-        matched: Mapping[str, tuple[list[Network], Linear | None]],
+        matched: list[tuple[list[Network], Linear | None]],
     ) -> tuple[list[Said], list[Said]]:
         """What the panels say on the development day: with everybody's past, and without the
         person's own. No expert has seen the day of the person that it speaks about."""
@@ -309,7 +317,7 @@ class School:
             first = max(morning, len(codes) - most_steps(panel, len(self.streams)))
             others = {p: c for p, c in self.fit_part.items() if p != person}
             full.append(panel.listen(person, self.numbers[person], codes, first, others))
-            networks, linear = matched[person]
+            networks, linear = matched[self.fold(person)]
             without = Panel(self.vocabulary, chains, tuple(networks), linear)
             today = codes.cut(morning, len(codes))
             bare.append(without.listen(person, 0, today, first - morning, others))
@@ -331,12 +339,19 @@ def _joined(said: list[Said]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _mixture(said: list[Said]) -> Mixture:
-    return fit_mixture(said[0].names, *_joined(said))
+    names = said[0].to_mix
+    return fit_mixture(names, *_joined([s.pick(names) for s in said]))
+
+
+def mixed(mixture: Mixture, said: Said) -> np.ndarray:
+    """Log-probabilities [T, C] of the mixture of those experts that it was fitted for."""
+    part = said.pick(mixture.names)
+    return mixture.predict(part.log_p, part.evidence, part.joint)
 
 
 def _dev_nats(mixture: Mixture, said: list[Said]) -> float:
     """Fitted on these very steps: for the log of the run, not a claim."""
-    rows = [mixture.predict(s.log_p, s.evidence, s.joint) for s in said]
+    rows = [mixed(mixture, s) for s in said]
     picked = [r[np.arange(len(r)), s.joint] for r, s in zip(rows, said, strict=True)]
     return float(-np.concatenate(picked).mean())
 

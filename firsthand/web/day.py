@@ -124,10 +124,13 @@ def _events(data: bytes, segment: catalog.Segment) -> list[Event]:
     found = []
     boot_ns = segment.record["boot_ns_start"]
     for row in iter_events(data):
-        fields = {name: str(value) for name, value in row["fields"].items() if name != "face"}
-        if fields:
+        fields = row["fields"]
+        # As one says it, verb first; any other field after.
+        names = [name for name in ("verb", "noun") if name in fields]
+        names += sorted(name for name in fields if name not in ("verb", "noun", "face"))
+        if names:
             offset_ns = row["start_ns"] - boot_ns
-            text = " ".join(fields.values())
+            text = " ".join(str(fields[name]) for name in names)
             found.append(Event(segment.start_ns + offset_ns, max(offset_ns, 0) / 1e9, text))
     return sorted(found, key=lambda event: event.start_ns)
 

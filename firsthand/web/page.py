@@ -83,7 +83,12 @@ _environment.globals |= {"defs": charts.DEFS, "kinds": KINDS}
 
 def render(name: str, status: int = 200, **values: Any) -> Response:
     """A page from its template."""
-    return HTMLResponse(_environment.get_template(name).render(**values), status)
+    return HTMLResponse(render_text(name, **values), status)
+
+
+def render_text(name: str, **values: Any) -> str:
+    """A template's text."""
+    return _environment.get_template(name).render(**values)
 
 
 def render_error(request: Request, error: Error) -> Response:
