@@ -8,7 +8,7 @@ import typer
 
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
-from firsthand.cli.vaults import opened
+from firsthand.cli.vaults import opened, when
 from firsthand.consent import ask, people
 from firsthand.errors import NotFound
 from firsthand.release.make import name_in
@@ -39,11 +39,9 @@ def predict(
         return
     if said.abstain:
         say(f"no prediction for {person}: {said.reason}")
-    rows = [
-        (" ".join(str(value) for value in fields.values()), f"{100 * share:.1f} %")
-        for fields, share in said.top
-    ]
-    table([f"next, after {said.when}", "probability"], rows, right="probability")
+    rows = [(_words(fields), f"{100 * share:.1f} %") for fields, share in said.top]
+    last = when(predict.time_ns(said.when))
+    table([f"next, after {last}", "probability"], rows, right="probability")
 
 
 @app.command(epilog=exits(10, 13, 14))
@@ -59,6 +57,11 @@ def fidelity(person: PersonName, model: ModelFolder, json_: Json = False) -> Non
     else:
         columns = list(rows[0]) if rows else []
         table(columns, [list(row.values()) for row in rows])
+
+
+def _words(fields: dict[str, str]) -> str:
+    """An action in words, the verb first if it has one."""
+    return " ".join(str(fields[name]) for name in sorted(fields, key=lambda name: name != "verb"))
 
 
 def resolve(vault: Vault, person: str, model: Path) -> tuple[str, Callable[[str, str], None]]:

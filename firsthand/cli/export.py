@@ -9,7 +9,7 @@ import typer
 from firsthand import log
 from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import progress, say
-from firsthand.cli.vaults import opened
+from firsthand.cli.vaults import count, opened, when
 from firsthand.consent import agreements, people, withhold
 from firsthand.errors import Failed
 from firsthand.segment import iter_motion
@@ -43,15 +43,18 @@ def export(
             raise Failed(
                 f"cannot write to {out}: {error.strerror}", "make room or choose another folder"
             ) from error
-    say(f"{len(segments)} segments of {found.name} are in {out}, opened: keep them to yourself")
+    told = count(len(segments), "segment")
+    say(f"{told} of {found.name}, opened, and about.json: in {out}; keep them to yourself")
 
 
 def _segment(vault: Vault, segment: catalog.Segment, folder: Path) -> None:
     folder.mkdir(exist_ok=True, mode=0o700)
     with vault.db.read() as connection:
         parts = catalog.parts_of(connection, segment.id)
+    # By time, to be found; by id, as two devices of a person may record at the same time.
+    stem = f"{when(segment.start_ns)[11:].replace(':', '')}-{segment.id}"
     for name in parts:
-        path = folder / f"{segment.seq:06d}.{ENDINGS[name]}"
+        path = folder / f"{stem}.{ENDINGS[name]}"
         if not path.exists():
             data = reading.read_part(vault, segment.id, name, "self", "export")
             part = path.with_name(path.name + ".part")
@@ -76,7 +79,7 @@ def _papers(vault: Vault, person: people.Person, path: Path) -> None:
             "consents": [vars(item) for item in agreements.of(connection, person.id)],
             "withheld": [vars(item) for item in withhold.of(connection, person.id)],
             "segments": [
-                {"seq": item.seq, "day": item.day, "record": item.record, "receipt": item.receipt}
+                {"id": item.id, "day": item.day, "record": item.record, "receipt": item.receipt}
                 for item in segments
             ],
             "log": [vars(entry) for entry in log.read(connection, person.id)],

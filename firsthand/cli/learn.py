@@ -8,7 +8,7 @@ import typer
 from firsthand.cli import invocation
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json, table
-from firsthand.cli.vaults import opened
+from firsthand.cli.vaults import count, opened
 from firsthand.errors import Usage
 
 app = noun("Train and evaluate a model on a release.")
@@ -54,7 +54,7 @@ def train(
     else:
         say(
             f"model {folder}: {summary['parameters']} parameters, {summary['steps']} steps of "
-            f"{summary['people']} people in {summary['wall_s']:.0f} s"
+            f"{count(summary['people'], 'person', 'people')} in {summary['wall_s']:.0f} s"
         )
 
 

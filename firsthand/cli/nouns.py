@@ -26,7 +26,7 @@ NOUNS = {
     "learn": "Train and evaluate a model on a release.",
     "emulate": "Ask a person's model what comes next, and how true it is.",
     "simulate": "Simulated people with known habits, as cameras.",
-    "vault": "Stored footage: check, repair, erase.",
+    "vault": "Stored footage: check it against the catalogue.",
     "audit": "The append-only log, and proofs from it.",
     "status": "What is recorded, stored, lost and withheld.",
     "export": "A person's own footage, opened for that person.",

@@ -40,19 +40,25 @@ def _word(value: str) -> str:
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "", right: str = ""
 ) -> None:
-    """Prints rows under columns; `right` names the columns, split by spaces, to align right."""
+    """Prints rows under columns; `right` names one column, or several split by spaces, to align
+    right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     grid = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        numeric = column in right.split()
+        numeric = column == right or column in right.split()
         # Numbers are never cut or wrapped; words give way.
         grid.add_column(column, justify="right" if numeric else "left", no_wrap=numeric)
     for row in rows:
         grid.add_row(*("" if cell is None else Text(str(cell)) for cell in row))
-    _console(sys.stdout).print(grid)
+    console = _console(sys.stdout)
+    with console.capture() as drawn:
+        console.print(grid)
+    # Without the blank ends of lines, so that what is shown can be copied and compared.
+    lines = [line.rstrip() for line in drawn.get().splitlines()]
+    print("\n".join(["", *filter(None, lines), ""]))
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from firsthand.cli import invocation
 from firsthand.cli.locally import device_of, local_devices
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json
-from firsthand.cli.vaults import length, opened
-from firsthand.errors import Partial
+from firsthand.cli.vaults import count, length, opened
+from firsthand.errors import Locked, Partial
 from firsthand.record import camera as cameras
 from firsthand.record import recorder
 from firsthand.record.card import Card
@@ -23,7 +23,7 @@ Wearer = Annotated[
     str | None, typer.Option(help="Name or id of the wearer, if several use this computer.")
 ]
 # How long a recording waits at its end for a vault that does not answer.
-PATIENCE_S = 2.0
+PATIENCE_S = 1.0
 
 
 @app.command(epilog=exits(10, 11, 13, 14))
@@ -58,12 +58,15 @@ def start(
     finally:
         opened_camera.close()
     say(
-        f"recorded {length(done.footage_ns / 1e9)} in {done.segments} segments, "
+        f"recorded {length(done.footage_ns / 1e9)} in {count(done.segments, 'segment')}, "
         f"{done.frames} pictures, {done.dropped} dropped"
     )
     if done.salvaged:
         say(f"{done.salvaged} segments of an earlier recording that was cut are saved too")
-    _say_carried(carry_home(card, device, patience_s=PATIENCE_S))
+    try:
+        _say_carried(carry_home(card, device, patience_s=PATIENCE_S))
+    except Locked:
+        say("another carrier, such as a server on this computer, is bringing it home")
 
 
 @app.command(epilog=exits(3, 10, 11, 14))

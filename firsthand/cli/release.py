@@ -8,7 +8,7 @@ import typer
 from firsthand.cli import invocation
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json, table
-from firsthand.cli.vaults import length, opened, when
+from firsthand.cli.vaults import count, length, opened, when
 from firsthand.consent import runs
 from firsthand.release import make as making
 from firsthand.release import pull as pulling
@@ -35,12 +35,13 @@ def make(
         show_json({"release": release.id, "log_index": release.log_index} | summary)
         return
     say(
-        f"release {release.id}: {summary['samples']} samples of {summary['people']} people, "
+        f"release {release.id}: {count(summary['samples'], 'sample')} of "
+        f"{count(summary['people'], 'person', 'people')}, "
         f"{length(summary['footage_ns'] / 1e9)} of footage"
     )
     say(
         f"left out: {length(summary['withheld_ns'] / 1e9)} withheld, "
-        f"{len(summary['refused'])} people who did not allow it"
+        f"{count(len(summary['refused']), 'person', 'people')} who did not allow it"
     )
     say((release.manifest or {})["manifest"]["scrubber"]["statement"])
 

@@ -18,7 +18,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command(epilog=exits())
 def propose(
-    title: Annotated[str, typer.Argument(help="What the run is for, in a few words.")],
+    title: Annotated[
+        str, typer.Argument(metavar="TITLE", help="What the run is for, in few words.")
+    ],
     permission: Annotated[
         list[str], typer.Option("--for", help='A purpose, see "consent codes"; repeatable.')
     ],

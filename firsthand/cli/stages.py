@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
-    ProcessPoolExecutor,
     ThreadPoolExecutor,
     wait,
 )
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from firsthand.record.card import Card
 from firsthand.record.device import Device, load_device
 from firsthand.record.recorder import Recorded, record
 from firsthand.record.upload import Carried, carry_home
+from firsthand.release.pool import processes
 from firsthand.simulate.camera import open_sim, oracle
 from firsthand.simulate.link import BreakingLink
 from firsthand.simulate.people import policies
@@ -80,28 +79,21 @@ def enrol(vault: Vault, players: list[Player]) -> list[Member]:
 
 def record_all(members: list[Member], workers: int, move: Move) -> None:
     """Records every camera onto its wearer's card; one that fails is noted, the rest goes on."""
-    # Spawned, not forked: a child must not share this process's database connections.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with processes(workers) as pool:
         jobs: dict[Future[list[tuple[Recorded | None, str]]], Member] = {
             pool.submit(_record, member.device.folder, member.player.cameras): member
             for member in members
         }
-        try:
-            waiting = set(jobs)
-            while waiting:
-                done, waiting = wait(waiting, 0.2, FIRST_COMPLETED)
-                move(sum(_on_card(member.device) for member in members))
-                for job in done:
-                    for recorded, failure in job.result():
-                        if recorded is not None:
-                            jobs[job].recorded.append(recorded)
-                        if failure:
-                            jobs[job].failures.append(failure)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            raise
+        waiting = set(jobs)
+        while waiting:
+            done, waiting = wait(waiting, 0.2, FIRST_COMPLETED)
+            move(sum(_on_card(member.device) for member in members))
+            for job in done:
+                for recorded, failure in job.result():
+                    if recorded is not None:
+                        jobs[job].recorded.append(recorded)
+                    if failure:
+                        jobs[job].failures.append(failure)
 
 
 def _record(folder: Path, urls: tuple[str, ...]) -> list[tuple[Recorded | None, str]]:

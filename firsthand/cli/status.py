@@ -9,7 +9,7 @@ from firsthand.cli import invocation
 from firsthand.cli.locally import local_devices
 from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import say, show_json, table
-from firsthand.cli.vaults import length, opened, when
+from firsthand.cli.vaults import count, length, opened, when
 from firsthand.consent import people, runs, withhold
 from firsthand.record.card import Card
 from firsthand.release import make
@@ -44,7 +44,8 @@ def status(
     ]
     columns = ["person", "status", "segments", "stored", "waiting", "lost", "withheld", "last"]
     table(columns, rows, right="segments waiting lost")
-    say(f"{told['runs']} runs, {told['releases']} releases, {told['log_entries']} log entries")
+    runs_, releases_ = count(told["runs"], "run"), count(told["releases"], "release")
+    say(f"{runs_}, {releases_}, {count(told['log_entries'], 'log entry', 'log entries')}")
     if told["passphrase_beside_data"]:
         say(
             "the root's passphrase lies beside the data: move root.passphrase to a safe place and "

@@ -46,3 +46,8 @@ def length(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """A number of things to read: 1 person, 2 people, 0 segments."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -6,8 +6,9 @@ mix.py.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import log1p
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from firsthand.learn.vocabulary import Codes
 
 POOL, OWN, TODAY = "pool", "own", "today"
 FIRST_DISCOUNT = 0.75
+FEW = 12  # classes up to which a plain loop is faster than an array
+Values = tuple[int, ...]
 
 
 @dataclass
@@ -55,28 +58,28 @@ class KneserNey:
         self.size = size
         self.levels = [Level() for _ in range(len(self.names) + 1)]
 
-    def predict(self, contexts: dict[str, int], base: np.ndarray) -> tuple[np.ndarray, float]:
-        """Distribution [C] backing off to `base` [C], and the evidence: ln(1 + count) of the
-        longest known context, plus 1 for each level known."""
+    def predict(self, values: Values, base: np.ndarray) -> tuple[np.ndarray, float]:
+        """Distribution [C] after these values of `names`, backing off to `base` [C], and the
+        evidence: ln(1 + count) of the longest known context, plus 1 for each level known."""
         probability, evidence = base, 0.0
-        key: tuple[int, ...] = ()
         for depth, level in enumerate(self.levels):
-            if depth:
-                key = (*key, contexts[self.names[depth - 1]])
-            seen = level.contexts.get(key)
+            seen = level.contexts.get(values[:depth])
             if not seen:
                 break
-            classes = np.fromiter(seen.keys(), dtype=np.int64, count=len(seen))
-            counts = np.fromiter(seen.values(), dtype=np.float64, count=len(seen))
-            total, discount = counts.sum(), level.discount
+            total, discount = sum(seen.values()), level.discount
             probability = probability * (discount * len(seen) / total)
-            probability[classes] += (counts - discount) / total
-            evidence = depth + float(np.log1p(total))
+            if len(seen) <= FEW:
+                for joint, count in seen.items():
+                    probability[joint] += (count - discount) / total
+            else:
+                classes = np.fromiter(seen.keys(), dtype=np.int64, count=len(seen))
+                counts = np.fromiter(seen.values(), dtype=np.float64, count=len(seen))
+                probability[classes] += (counts - discount) / total
+            evidence = depth + log1p(total)
         return probability, evidence
 
-    def update(self, contexts: dict[str, int], joint: int) -> None:
-        """Count `joint` as seen after these contexts."""
-        values = tuple(contexts[name] for name in self.names)
+    def update(self, values: Values, joint: int) -> None:
+        """Count `joint` as seen after these values of `names`."""
         for depth in range(len(self.names), -1, -1):
             if not self.levels[depth].add(values[:depth], joint):
                 break
@@ -126,8 +129,8 @@ class Experts:
         self.chains = tuple(chains)
         self.size = size
         self.pool = {c.names: KneserNey(c.names, size) for c in self.chains}
-        self.own: dict[tuple, KneserNey] = {}
-        self.today: dict[tuple, KneserNey] = {}
+        self.own: dict[str, list[KneserNey]] = {}
+        self.today: dict[str, tuple[int, list[KneserNey]]] = {}
         self.uniform = np.full(size, 1.0 / size)
 
     def predict(
@@ -135,31 +138,34 @@ class Experts:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Natural log-probabilities [E, C] and evidence [E]."""
         rows, evidence = np.empty((len(self.chains), self.size)), np.empty(len(self.chains))
-        pooled: dict[tuple, tuple[np.ndarray, float]] = {}
-        for number, chain in enumerate(self.chains):
-            if chain.names not in pooled:
-                pooled[chain.names] = self.pool[chain.names].predict(contexts, self.uniform)
-            base, known = pooled[chain.names]
+        values = self._values(contexts)
+        pooled = {n: counts.predict(values[n], self.uniform) for n, counts in self.pool.items()}
+        for number, (chain, counts) in enumerate(self._counts(person, recording)):
+            said = pooled[chain.names]
             if chain.scope != POOL:
-                base, known = self._counts(chain, person, recording).predict(contexts, base)
-            rows[number], evidence[number] = base, known
+                said = counts.predict(values[chain.names], said[0])
+            rows[number], evidence[number] = said
         return np.log(rows), evidence
 
     def update(self, person: str, recording: int, contexts: dict[str, int], joint: int) -> None:
         """Count the step in every scope that it belongs to."""
-        for counts in self.pool.values():
-            counts.update(contexts, joint)
-        for chain in self.chains:
+        values = self._values(contexts)
+        for names, counts in self.pool.items():
+            counts.update(values[names], joint)
+        for chain, counts in self._counts(person, recording):
             if chain.scope != POOL:
-                self._counts(chain, person, recording).update(contexts, joint)
+                counts.update(values[chain.names], joint)
 
-    def _counts(self, chain: Chain, person: str, recording: int) -> KneserNey:
-        """The person's counts for this chain; those of today are forgotten with the day."""
-        store = self.own if chain.scope == OWN else self.today
-        key = (chain.names, person) if chain.scope == OWN else (chain.names, person, recording)
-        if key not in store:
-            if chain.scope == TODAY:
-                for old in [k for k in store if k[:2] == key[:2]]:
-                    del store[old]
-            store[key] = KneserNey(chain.names, self.size)
-        return store[key]
+    def _values(self, contexts: dict[str, int]) -> dict[tuple[str, ...], Values]:
+        """The values of each chain's contexts."""
+        return {names: tuple([contexts[name] for name in names]) for names in self.pool}
+
+    def _counts(self, person: str, recording: int) -> Iterator[tuple[Chain, KneserNey]]:
+        """Each chain with its counts; those of today are forgotten with the day."""
+        if person not in self.own:
+            self.own[person] = [KneserNey(chain.names, self.size) for chain in self.chains]
+        if self.today.get(person, (None,))[0] != recording:
+            self.today[person] = recording, [KneserNey(c.names, self.size) for c in self.chains]
+        own, today = self.own[person], self.today[person][1]
+        for number, chain in enumerate(self.chains):
+            yield chain, (own if chain.scope == OWN else today)[number]

@@ -186,7 +186,7 @@ class _PictureEncoder:
             dst_color_range="MPEG",
             # Chroma is halved either way; POINT costs a fifth less on small rendered pictures.
             interpolation=Interpolation.POINT if self._unscaled(source) else Interpolation.BILINEAR,
-            threads=1,
+            threads=self._encoder.thread_count,
         )
         frame.pts = _ticks(time_ns)
         frame.time_base = _TICK

@@ -23,7 +23,8 @@ TIMEOUT_S = 30.0
 ANSWER_BYTES = 8 << 20  # more is no answer of a vault
 # A device boots without the time; the vault takes signatures that are at most this far off.
 SKEW_S = 120
-_RETRY = (408, 423, 425, 429)
+# 404 and 410: the upload was forgotten, and asking for it anew begins it again.
+_RETRY = (404, 408, 410, 423, 425, 429)
 
 
 class Unreached(Error):
@@ -36,10 +37,6 @@ class Denied(Error):
 
 class Rejected(Error):
     """The vault answered that this request will never do."""
-
-
-class Gone(Error):
-    """The vault knows this upload not, or no longer."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Link:
         self.sent_bytes = 0  # of parts, repeated ones included
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """A signed request and its JSON answer; Unreached, Denied, Gone or Rejected otherwise."""
+        """A signed request and its JSON answer; Unreached, Denied or Rejected otherwise."""
         url = f"{self._base}{path}"
         data = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         answer = self._signed(method, url, data)
@@ -154,8 +151,6 @@ def _check(answer: Answer, url: str) -> None:
     title = _problem(answer) or f"HTTP status {status}"
     if status in (401, 403):
         raise Denied(f"{_host(url)} refused: {title}", "check that this device is enrolled there")
-    if status in (404, 410):
-        raise Gone(f"{_host(url)} does not know this upload: {title}", "it is begun again")
     if 400 <= status < 500 and status not in _RETRY:
         raise Rejected(f"{_host(url)} rejected it: {title}", "it stays on the card")
     raise Unreached(f"{_host(url)} could not: {title}", "it is tried again later")

@@ -16,7 +16,7 @@ from firsthand.errors import Damaged, Error, Locked
 from firsthand.record.card import Card, Waiting, card_error
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device
-from firsthand.record.link import Denied, Gone, Link, Rejected, Unreached
+from firsthand.record.link import Denied, Link, Rejected, Unreached
 from firsthand.record.salvage import salvage
 from firsthand.segment import Receipt, verify_receipt
 
@@ -89,9 +89,9 @@ class _Stopped(Exception):
 class _Upload:
     """An upload that the vault opened, with the parts that it lacks."""
 
-    id: str
-    part_size: int
-    parts: list[dict[str, Any]]
+    id: str = ""
+    part_size: int = 0
+    parts: tuple[dict[str, Any], ...] = ()
 
 
 class _Carrier:
@@ -131,20 +131,16 @@ class _Carrier:
 
     def _carry(self, item: Waiting) -> None:
         """Try one item until a receipt clears it, or it turns out that it can't be carried."""
-        upload: _Upload | None = None
+        upload = _Upload()
         while True:
             if self._stop():
                 raise _Stopped
             try:
-                if upload is None:
-                    upload, receipt = self._begin(item)
-                else:
-                    upload, receipt = self._resume(item, upload), None
-                self._clear(item, receipt or self._send(item, upload))
+                # Asked anew after each failure: the answer is the receipt if all is there, else
+                # the parts that the vault lacks.
+                upload, receipt = self._begin(item)
+                self._clear(item, self._send(item, upload) if upload.id else receipt)
                 return
-            except Gone as error:
-                self._wait(error if upload else Denied(error.message, error.hint))
-                upload = None
             except Unreached as error:
                 self._wait(error)
             except Denied as error:
@@ -161,20 +157,12 @@ class _Carrier:
         body = {"envelope": item.envelope, "headers": item.headers()}
         answer = self._link.ask("POST", "/api/uploads", body)
         if "receipt" in answer:
-            return _Upload("", 0, []), answer["receipt"]
+            return _Upload(), answer["receipt"]
         try:
-            parts = _parts(answer, answer["part_size"], item.record.object_size)
+            parts = tuple(_parts(answer, answer["part_size"], item.record.object_size))
             return _Upload(str(answer["upload"]), answer["part_size"], parts), None
         except (KeyError, TypeError, ValueError) as error:
-            raise _not_a_vault(error) from error
-
-    def _resume(self, item: Waiting, upload: _Upload) -> _Upload:
-        answer = self._link.ask("GET", f"/api/uploads/{upload.id}")
-        try:
-            parts = _parts(answer, upload.part_size, item.record.object_size)
-            return replace(upload, parts=parts)
-        except (KeyError, TypeError, ValueError) as error:
-            raise _not_a_vault(error) from error
+            raise Unreached(f"the vault's answer makes no sense: {error}", _UPDATE) from error
 
     def _send(self, item: Waiting, upload: _Upload) -> Any:
         """Send the parts that the vault lacks, then ask for the receipt."""
@@ -201,10 +189,10 @@ class _Carrier:
         else:
             self._note(refused=done.refused + 1)
 
-    def _give_up(self, item: Waiting, upload: _Upload | None, error: Error) -> None:
+    def _give_up(self, item: Waiting, upload: _Upload, error: Error) -> None:
         """Leave it on the card for the next run, and go on with the others."""
-        if upload and upload.id:
-            with contextlib.suppress(Unreached, Denied, Gone, Rejected):
+        if upload.id:
+            with contextlib.suppress(Unreached, Denied, Rejected):
                 self._link.ask("DELETE", f"/api/uploads/{upload.id}")
         self._note(rejected=self._done.rejected | {item.folder.name: error.message})
 
@@ -235,6 +223,7 @@ class _Carrier:
             self._progress(self._done)
 
 
+_UPDATE = "update firsthand; footage stays on the card"
 _KEPT = "nothing was cleared; check the vault's receipt key of this device"
 
 
@@ -249,10 +238,6 @@ def _parts(answer: dict[str, Any], part_size: int, total: int) -> list[dict[str,
         if not isinstance(part["url"], str):
             raise TypeError("a part without a URL")
     return answer["parts"]
-
-
-def _not_a_vault(error: Exception) -> Unreached:
-    return Unreached(f"the vault's answer makes no sense: {error}", "update firsthand")
 
 
 def _salvage_if_idle(card: Card, device: Device) -> None:

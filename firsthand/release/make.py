@@ -7,9 +7,8 @@ then what changed is built anew before anything is published.
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +17,7 @@ from sqlalchemy import Connection
 from firsthand import log, tlog
 from firsthand.consent import runs
 from firsthand.errors import Failed, NotFound, Refused
+from firsthand.release.pool import processes
 from firsthand.release.scrub import Coarse, statement
 from firsthand.release.selection import Selection, select
 from firsthand.release.tables import names, releases
@@ -51,8 +51,7 @@ def make(
     """
     release = _begin(vault, run)
     built: dict[str, dict[str, Any]] = {}
-    # Spawned, not forked: a fork would share database connections and the store's threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with processes(workers) as pool:
         for _ in range(MOST_ROUNDS):
             with vault.db.write() as connection:
                 selection = select(connection, run, vault.now_ns())
@@ -145,15 +144,10 @@ def _build(
     progress: Progress | None,
 ) -> None:
     waiting = {pool.submit(make_shard, job): job for job in jobs}
-    try:
-        for number, done in enumerate(as_completed(waiting), 1):
-            built[waiting[done].key] = done.result()
-            if progress is not None:
-                progress(number, len(jobs))
-    except BaseException:
-        for each in waiting:
-            each.cancel()
-        raise
+    for number, done in enumerate(as_completed(waiting), 1):
+        built[waiting[done].key] = done.result()
+        if progress is not None:
+            progress(number, len(jobs))
 
 
 def _publish(

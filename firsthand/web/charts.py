@@ -100,7 +100,7 @@ def strip(
 def bars(rows: Sequence[Bar], *, label: str, unit: str, rule: float | None = None) -> str:
     """Horizontal bars with their figures; `rule` draws an upright line at that value."""
     top = max([row.value for row in rows if row.value is not None] + [rule or 0, 1e-9])
-    row_height, left, wide = 34, 190, 420
+    row_height, left, wide = 34, 120, 300
     height = row_height * len(rows) + 26
     parts = []
     for tick in nice_ticks(top):
@@ -127,7 +127,7 @@ def bars(rows: Sequence[Bar], *, label: str, unit: str, rule: float | None = Non
         x = left + rule / top * wide
         parts.append(f'<path class="rule" d="M{x:.1f} 0V{height - 22}"/>')
     return (
-        f'<svg class="bars" viewBox="0 0 760 {height}" role="img" aria-label="{escape(label)}">'
+        f'<svg class="bars" viewBox="0 0 520 {height}" role="img" aria-label="{escape(label)}">'
         f"{''.join(parts)}</svg>"
     )
 
@@ -138,15 +138,16 @@ def interval(low: float, middle: float, high: float, *, label: str, unit: str) -
     begin, end = min(0.0, low * 1.25, -0.15 * span), max(0.0, high * 1.25, 0.15 * span)
 
     def x(value: float) -> float:
-        return 20 + (value - begin) / (end - begin) * 720
+        return 16 + (value - begin) / (end - begin) * 488
 
     return (
-        f'<svg class="interval" viewBox="0 0 760 64" role="img" aria-label="{escape(label)}">'
-        f'<path class="tick" d="M20 32H740"/><path class="rule" d="M{x(0):.1f} 8V46"/>'
-        f'<text class="axis" x="{x(0):.1f}" y="60">0</text>'
-        f'<rect class="bar model" x="{x(low):.1f}" y="26" width="{max(x(high) - x(low), 1):.1f}"'
-        f' height="12" rx="6"/><circle class="point" cx="{x(middle):.1f}" cy="32" r="7"/>'
-        f'<text class="axis" x="{x(middle):.1f}" y="18">{middle:+.3f} {escape(unit)}</text></svg>'
+        f'<svg class="interval" viewBox="0 0 520 70" role="img" aria-label="{escape(label)}">'
+        f'<path class="tick" d="M16 38H504"/><path class="rule" d="M{x(0):.1f} 26V50"/>'
+        f'<text class="axis" x="{x(0):.1f}" y="66">0</text>'
+        f'<rect class="bar model" x="{x(low):.1f}" y="32" width="{max(x(high) - x(low), 1):.1f}"'
+        f' height="12" rx="6"/><circle class="point" cx="{x(middle):.1f}" cy="38" r="7"/>'
+        f'<text class="axis" x="{min(max(x(middle), 90), 430):.1f}" y="16">'
+        f"{middle:+.3f} {escape(unit)}</text></svg>"
     )
 
 

@@ -17,9 +17,9 @@ UNIFORM = np.full(SIZE, 1 / SIZE)
 def test_every_prediction_is_a_distribution(seen):
     counts = KneserNey(("a", "b"), SIZE)
     for a, b, joint in seen:
-        counts.update({"a": a, "b": b}, joint)
+        counts.update((a, b), joint)
     for a in range(4):
-        probability, _ = counts.predict({"a": a, "b": 1}, UNIFORM)
+        probability, _ = counts.predict((a, 1), UNIFORM)
         assert probability.sum() == pytest.approx(1)
         assert (probability > 0).all()
 
@@ -32,7 +32,7 @@ def test_two_levels_agree_with_the_textbook_formula():
     ]
     counts = KneserNey(("a",), SIZE)
     for a, joint in pairs:
-        counts.update({"a": a}, joint)
+        counts.update((a,), joint)
     high, low = Counter(pairs), Counter(w for _, w in set(pairs))
     d_high, d_low = counts.levels[1].discount, counts.levels[0].discount
     for a in range(4):
@@ -42,7 +42,7 @@ def test_two_levels_agree_with_the_textbook_formula():
             kinds = sum(low.values())
             below = max(low[w] - d_low, 0) / kinds + d_low * len(low) / kinds / SIZE
             expected = max(row.get(w, 0) - d_high, 0) / total + d_high * len(row) / total * below
-            assert counts.predict({"a": a}, UNIFORM)[0][w] == pytest.approx(expected)
+            assert counts.predict((a,), UNIFORM)[0][w] == pytest.approx(expected)
 
 
 def test_a_person_without_a_past_is_predicted_like_everybody():

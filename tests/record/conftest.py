@@ -1,6 +1,7 @@
 """A device, its card, and the vault's secret keys, all in a temporary folder."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,17 +26,25 @@ def keys() -> VaultKeys:
     return VaultKeys(Identity.generate(), SigningKey.generate())
 
 
+@pytest.fixture(scope="session")
+def make_device(keys: VaultKeys) -> Callable[[Path], Device]:
+    def make(folder: Path) -> Device:
+        return create_device(
+            folder,
+            name="d-1",
+            person="p-1",
+            vault_url="http://127.0.0.1:9",
+            recipient=str(keys.ingest.recipient),
+            receipt_key=str(keys.receipt.public),
+            policy="policy-1",
+        )
+
+    return make
+
+
 @pytest.fixture
-def device(tmp_path: Path, keys: VaultKeys) -> Device:
-    return create_device(
-        tmp_path / "device",
-        name="d-1",
-        person="p-1",
-        vault_url="http://127.0.0.1:9",
-        recipient=str(keys.ingest.recipient),
-        receipt_key=str(keys.receipt.public),
-        policy="policy-1",
-    )
+def device(tmp_path: Path, make_device: Callable[[Path], Device]) -> Device:
+    return make_device(tmp_path / "device")
 
 
 @pytest.fixture

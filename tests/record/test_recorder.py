@@ -7,23 +7,15 @@ from recording import SECOND_NS, NumberedCamera, open_parts, pictures, segments,
 from firsthand.errors import Failed, Locked
 from firsthand.record.camera import Gap, Picture
 from firsthand.record.card import Card
-from firsthand.record.device import create_device
 from firsthand.record.recorder import record, stop_on_signals
 from firsthand.segment import iter_events, iter_motion, verify_record
 
 
 @pytest.fixture(scope="module")
-def long_day(tmp_path_factory, keys):
+def long_day(tmp_path_factory, make_device):
     """130 s with a burst of sound over the first cut, recorded once for the tests that look."""
     folder = tmp_path_factory.mktemp("long")
-    device = create_device(
-        folder / "device",
-        name="d-1",
-        person="p-1",
-        vault_url="http://127.0.0.1:9",
-        recipient=str(keys.ingest.recipient),
-        receipt_key=str(keys.receipt.public),
-    )
+    device = make_device(folder / "device")
     card = Card.create(folder / "card")
     camera = NumberedCamera(130, burst_s=(59.8, 60.2))
     recorded = record(camera, card, device)

@@ -1,12 +1,13 @@
 """Erasure: what was ordered never opens again, everything else always does, crash where it may."""
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from firsthand import log, tlog
+from firsthand import config, log, tlog
 from firsthand.consent import agreements, ask, erasure, people
 from firsthand.crypto import unwrap
 from firsthand.errors import Error, NotFound, Refused, WrongKey
@@ -25,12 +26,12 @@ def of(vault: Vault, person: people.Person) -> list[catalog.Segment]:
         return list(catalog.of_person(connection, person.id))
 
 
-def opens(vault: Vault, segment: str) -> bool:
-    """Whether every part opens to what was recorded; False if none does."""
+def opens(vault: Vault, segment: str, *parts: str) -> bool:
+    """Whether every part (or those named) opens to what was recorded; False if none does."""
     found = set()
-    for name, plain in PLAIN.items():
+    for name in parts or PLAIN:
         try:
-            found.add(reading.read_part(vault, segment, name, "self", "test") == plain)
+            found.add(reading.read_part(vault, segment, name, "self", "test") == PLAIN[name])
         except Error:
             found.add(False)
     assert len(found) == 1
@@ -361,78 +362,96 @@ def finish(vault: Vault) -> None:
 
 
 def assert_settled(vault: Vault) -> None:
-    assert list(vault.store.keys("uploads")) == []
+    found = check(vault)
+    assert (found.faults, found.orphans) == ([], [])
     with vault.db.read() as connection:
         assert erasure.open_orders(connection) == []
+        assert log.verify(connection) == log.size(connection)
         rows = connection.execute(sa.select(catalog.segments.c.state, catalog.segments.c.object))
         assert {row.object for row in rows if row.state == "erased"} <= {""}
 
 
-def assert_whole(vault: Vault) -> None:
-    found = check(vault)
-    assert (found.faults, found.orphans) == ([], [])
-    with vault.db.read() as connection:
-        assert log.verify(connection) == log.size(connection)
-
-
-def test_the_erasure_of_an_interval_can_be_cut_at_every_step(
-    vault, make_device, clock, monkeypatch
-):
-    fuse = Fuse(monkeypatch, vault)
+def cut_everywhere(
+    vault: Vault,
+    todo: erasure.Order,
+    after_crash: Callable[[Vault], None],
+    after_restart: Callable[[Vault], None],
+) -> set[str]:
+    """Carries the order out in copies of the vault, cut at one step more each time, and again
+    from what lay on the disk then; returns what a whole run calls."""
+    vault.close()
     steps, died = 0, True
     while died:
-        person = vault.add_person(f"person {steps}")
-        device = make_device(person, f"device-{steps}")
-        # Around midnight, so that two days have something to lose and to keep.
-        midnight_s = 16 * 3600
-        first, *doomed, last = record(device, *(midnight_s + 60 * n for n in (-2, -1, 0, 1)))
-        open_upload = device.seal(PLAIN, midnight_s + 10)
-        device.put(open_upload, device.open(open_upload)["upload"])
-        old = [part for each in doomed for part in parts_of(vault, each)]
-        midnight_ns = clock() + midnight_s * SECOND_NS
-        todo = order(vault, person, (midnight_ns - 1, midnight_ns + 1))
-        died = fuse.burn(steps, lambda todo=todo: erase.carry_out(vault, todo))
-        assert [opens(vault, each) for each in (first, last)] == [True, True], fuse.calls
-        finish(vault)
-        assert [opens(vault, each) for each in (first, last)] == [True, True], fuse.calls
-        assert [opens(vault, each) for each in doomed] == [False, False], fuse.calls
-        assert not any(unwraps(vault, person, each) for each in old), fuse.calls
-        assert [segment.id for segment in of(vault, person)] == [first, last]
-        assert_settled(vault)
+        folder = vault.settings.data.with_name(f"copy{steps}")
+        shutil.copytree(vault.settings.data, folder)
+        settings = config.load(folder, {}, passphrase=vault.settings.passphrase)
+        with pytest.MonkeyPatch.context() as patch:
+            copy = Vault(settings, vault.now_ns)
+            fuse = Fuse(patch, copy)
+            died = fuse.burn(steps, lambda: erase.carry_out(copy, todo))  # noqa: B023
+            copy.close()
+        copy = Vault(settings, vault.now_ns)
+        try:
+            after_crash(copy)
+            finish(copy)
+            after_restart(copy)
+            assert_settled(copy)
+        except BaseException as error:
+            error.add_note(f"cut after {fuse.calls}")
+            raise
+        copy.close()
+        shutil.rmtree(folder)
         steps += 1
-    assert {"destroy_day_keys", "delete", "compact", "wrap", "done"} <= set(fuse.calls)
-    assert steps > 15
-    assert_whole(vault)
-
-
-def test_the_erasure_of_a_person_can_be_cut_at_every_step(vault, make_device, monkeypatch):
-    fuse = Fuse(monkeypatch, vault)
-    ben = vault.add_person("ben")
-    stays = record(make_device(ben, "ben-1"), 0)
-    steps, died = 0, True
-    while died:
-        victim = vault.add_person(f"victim number {steps}")
-        device = make_device(victim, f"victim-{steps}")
-        doomed = record(device, 0)
-        open_upload = device.seal(PLAIN, 60)
-        device.put(open_upload, device.open(open_upload)["upload"])
-        todo = order(vault, victim)
-        died = fuse.burn(steps, lambda todo=todo: erase.carry_out(vault, todo))
-        assert opens(vault, stays[0]), fuse.calls
-        finish(vault)
-        assert opens(vault, stays[0]), fuse.calls
-        assert not opens(vault, doomed[0]), fuse.calls
-        left = vault.person(victim.id)
-        assert (left.status, left.salt) == ("erased", None)
-        told = files(vault)
-        assert f"victim number {steps}".encode() not in told, fuse.calls
-        assert (victim.salt or b"") not in told, fuse.calls
-        assert len(list(vault.store.keys("segments"))) == 1
-        assert_settled(vault)
-        steps += 1
-    assert {"destroy_person", "delete", "compact", "forget", "done"} <= set(fuse.calls)
     assert steps > 10
-    assert_whole(vault)
+    return set(fuse.calls)
+
+
+def test_the_erasure_of_an_interval_can_be_cut_at_every_step(vault, person, device, clock):
+    # Around midnight, so that two days have something to lose and to keep.
+    midnight_s = 16 * 3600
+    first, *doomed, last = record(device, *(midnight_s + 60 * n for n in (-2, -1, 0, 1)))
+    open_upload = device.seal(PLAIN, midnight_s + 10)
+    device.put(open_upload, device.open(open_upload)["upload"])
+    old = [part for each in doomed for part in parts_of(vault, each)]
+    midnight_ns = clock() + midnight_s * SECOND_NS
+    todo = order(vault, person, (midnight_ns - 1, midnight_ns + 1))
+
+    def after_crash(copy: Vault) -> None:
+        assert [opens(copy, each, "video") for each in (first, last)] == [True, True]
+
+    def after_restart(copy: Vault) -> None:
+        assert [opens(copy, each) for each in (first, *doomed, last)] == [True, False, False, True]
+        assert not any(unwraps(copy, person, each) for each in old)
+        assert [segment.id for segment in of(copy, person)] == [first, last]
+        assert list(copy.store.keys("uploads")) == []
+
+    called = cut_everywhere(vault, todo, after_crash, after_restart)
+    assert {"destroy_day_keys", "delete", "compact", "wrap", "done"} <= called
+
+
+def test_the_erasure_of_a_person_can_be_cut_at_every_step(vault, make_device):
+    ben, victim = vault.add_person("ben"), vault.add_person("the one to be erased")
+    (stays,) = record(make_device(ben, "ben-1"), 0)
+    device = make_device(victim, "victim-1")
+    doomed = record(device, 0, DAY_S)
+    open_upload = device.seal(PLAIN, 60)
+    device.put(open_upload, device.open(open_upload)["upload"])
+    todo = order(vault, victim)
+
+    def after_crash(copy: Vault) -> None:
+        assert opens(copy, stays, "video")
+
+    def after_restart(copy: Vault) -> None:
+        assert [opens(copy, each) for each in (stays, *doomed)] == [True, False, False]
+        left = copy.person(victim.id)
+        assert (left.status, left.salt) == ("erased", None)
+        told = files(copy)
+        assert b"the one to be erased" not in told
+        assert (victim.salt or b"") not in told
+        assert len(list(copy.store.keys("segments"))) == 1
+
+    called = cut_everywhere(vault, todo, after_crash, after_restart)
+    assert {"destroy_person", "delete", "compact", "forget", "done"} <= called
 
 
 def test_a_second_order_after_a_crash_finishes_the_first(vault, person, device, monkeypatch):
