@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -61,6 +62,11 @@ class Wearer:
     def enrolled(self) -> people.Device:
         return people.Device(self.id, self.person.id, self.key.public, "active")
 
+    @cached_property
+    def recipient(self) -> age.Recipient:
+        text = self.vault.keyring.ingest_recipient(self.person.id, NOW_NS)
+        return age.Recipient.parse(text)
+
     def seal(
         self,
         plain: dict[str, bytes] | None = None,
@@ -70,11 +76,10 @@ class Wearer:
     ) -> Made:
         """The next segment of this device's chain; `changes` replace fields of its record."""
         plain = {"video": b"video" * 20, "events": b"\n"} if plain is None else plain
-        recipient = age.Recipient.parse(self.vault.keyring.ingest_recipient(self.person.id, NOW_NS))
         parts, headers, file_keys, sealed = [], {}, {}, b""
         for name, content in plain.items():
             file_keys[name] = age.new_file_key()
-            header = age.seal_header(file_keys[name], [recipient])
+            header = age.seal_header(file_keys[name], [self.recipient])
             payload = age.seal(file_keys[name], content)
             hashes = hashlib.sha256(payload).hexdigest(), hashlib.sha256(header).hexdigest()
             parts.append(Part(name, len(payload), *hashes, len(header)))

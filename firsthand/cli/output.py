@@ -58,7 +58,7 @@ def table(
         console.print(grid)
     # Without the blank ends of lines, so that what is shown can be copied and compared.
     lines = [line.rstrip() for line in drawn.get().splitlines()]
-    print("\n".join(["", *filter(None, lines), ""]))
+    console.out("\n".join(["", *filter(None, lines), ""]), highlight=False)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from firsthand.learn.train import mixed, repeat_last
 
 DRAWS = 2000  # of the bootstrap
 BLOCK = 10  # neighbouring steps drawn together, for they are alike
+FEWEST_BLOCKS = 8  # where steps are few, blocks are shorter
 JOIN_NS = 50_000_000  # an oracle's row belongs to the step that starts within 50 ms of it
 BINS = 15  # of confidence, for the calibration error
 Rows = list[dict[str, Any]]
@@ -199,10 +200,10 @@ def join_oracle(judged: Judged, rows: Rows) -> np.ndarray:
 def bootstrap(gain: np.ndarray, lengths: Sequence[int], seed: int = 0) -> tuple[float, float]:
     """95 % interval of the mean of paired differences [T], drawn in blocks within people."""
     blocks, start = [], 0
+    size = max(1, min(BLOCK, len(gain) // FEWEST_BLOCKS))
     for length in lengths:
-        blocks += [
-            gain[i : min(i + BLOCK, start + length)] for i in range(start, start + length, BLOCK)
-        ]
+        stop = start + length
+        blocks += [gain[i : min(i + size, stop)] for i in range(start, stop, size)]
         start += length
     sums = np.array([b.sum() for b in blocks])
     counts = np.array([len(b) for b in blocks])

@@ -21,6 +21,7 @@ MOST_CLASSES = 512
 RECENT_CLASSES = 64  # classes whose last occurrence in the recording is a feature
 RECENT_EDGES = (1, 2, 4, 8)  # steps ago: 1, 2, 3-4, 5-8, more
 ITERATIONS = 40
+PENALTIES = ((3.0, 6.0), (6.0, 12.0), (10.0, 20.0), (20.0, 40.0))  # of shared and own weights
 START_TRUST, TRUST_PULL = 0.5, 30.0  # the count experts' weights together, and the ridge to them
 # Of a person's own weights after each step. 0.05 cost 0.18 nats per action, 0 costs 0.003.
 ONLINE_RATE = 0.003
@@ -140,24 +141,19 @@ def fit_linear(lessons: Mapping[str, Lesson], size: int, shared: float, own: flo
     return Linear(trust.detach(), tables[0].clone(), own_tables)
 
 
-def choose_penalties(
+def choose_linear(
     lessons: Mapping[str, Lesson],
     dev: Mapping[str, Lesson],
     size: int,
-    candidates: Sequence[tuple[float, float]] = (
-        (3.0, 6.0),
-        (6.0, 12.0),
-        (10.0, 20.0),
-        (20.0, 40.0),
-    ),
-) -> tuple[float, float]:
-    """The pair of penalties with the lowest loss on the development steps."""
-    if not dev:
-        return candidates[-1]
-
-    def nats(pair: tuple[float, float]) -> float:
-        fitted = fit_linear(lessons, size, *pair)
-        rows = {p: fitted.predict(lesson, p) for p, lesson in dev.items()}
-        return -sum(float(rows[p][np.arange(len(d.joint)), d.joint].sum()) for p, d in dev.items())
-
-    return min(candidates, key=nats)
+    penalties: Sequence[tuple[float, float]] = PENALTIES,
+) -> tuple[tuple[float, float], Linear]:
+    """The penalties with the lowest loss on the development steps, and the weights they gave."""
+    tried = []
+    for pair in penalties:
+        fitted, nats = fit_linear(lessons, size, *pair), 0.0
+        for person, lesson in dev.items():
+            log_p = fitted.predict(lesson, person)
+            nats -= float(log_p[np.arange(len(log_p)), lesson.joint].sum())
+        tried.append((nats, pair, fitted))
+    _, pair, fitted = min(tried, key=lambda row: row[0])
+    return pair, fitted

@@ -13,6 +13,7 @@ from torch import Tensor
 
 PULL = 30.0  # ridge towards the plain average, in nats per squared unit of weight
 ITERATIONS = 60
+LEAST = 0.01  # share of a plain mixture that is spread evenly
 ONLINE_RATE = 0.0002
 
 
@@ -76,4 +77,5 @@ def fit_linear_weights(probability: np.ndarray) -> np.ndarray:
         share = weights * probability
         share /= share.sum(1, keepdims=True)
         weights = share.mean(0)
-    return weights
+    # Nobody is ruled out: a few development steps are no proof that an expert is worthless.
+    return (1 - LEAST) * weights + LEAST / len(weights)

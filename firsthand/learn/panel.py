@@ -61,35 +61,33 @@ class Panel:
         life: Codes,
         first: int,
         others: Mapping[str, Codes],
+        counted: Said | None = None,
     ) -> Said:
         """What each expert says before the steps from `first` on.
 
         `life` holds the person's steps: those before `first` are the past. `others` are the
         steps of other people that the counts know. `number` is the person's row in the networks
-        (0: nobody in particular).
+        (0: nobody in particular). `counted` spares what `count` said of the same steps before.
         """
-        rows, evidence = self._counts(person, life, first, others)
-        names = [chain.name for chain in self.chains]
+        counted = counted or self.count(person, life, first, others)
+        names, rows = list(counted.names), [counted.log_p]
         if self.linear is not None:
-            features = features_of(life, self.vocabulary)
-            counted = torch.from_numpy(np.stack(rows, axis=1)).float()
-            lesson = Lesson(features.active[first:], features.count, counted, life.joint[first:])
-            rows.append(self.linear.predict(lesson, person))
+            rows.append(self.linear.predict(self.lesson(life, counted), person)[:, None])
             names.append("linear")
         if self.networks:
             classes = self.vocabulary.class_codes
             each = [fit.predict(net, life, number, classes)[first:] for net in self.networks]
-            rows.append(np.logaddexp.reduce(each, axis=0) - np.log(len(each)))
+            rows.append((np.logaddexp.reduce(each, axis=0) - np.log(len(each)))[:, None])
             names.append("network")
         # Of the experts that do not count, the evidence is how much of the life they have seen.
-        spare = len(names) - evidence.shape[1]
         lived = np.log1p(np.arange(first, len(life), dtype=np.float64))
-        evidence = np.concatenate([evidence, np.repeat(lived[:, None], spare, axis=1)], axis=1)
-        return Said(tuple(names), np.stack(rows, axis=1), evidence, life.joint[first:])
+        evidence = [counted.evidence] + [lived[:, None]] * (len(rows) - 1)
+        return Said(
+            tuple(names), np.concatenate(rows, 1), np.concatenate(evidence, 1), counted.joint
+        )
 
-    def _counts(
-        self, person: str, life: Codes, first: int, others: Mapping[str, Codes]
-    ) -> tuple[list[np.ndarray], np.ndarray]:
+    def count(self, person: str, life: Codes, first: int, others: Mapping[str, Codes]) -> Said:
+        """What the count experts alone say before the steps from `first` on."""
         experts = Experts(self.chains, self.vocabulary.size)
         fields = self.vocabulary.world_fields
         for other, codes in others.items():
@@ -103,7 +101,14 @@ class Panel:
             recording, joint = int(life.recording[t]), int(life.joint[t])
             log_p[t - first], evidence[t - first] = experts.predict(person, recording, contexts[t])
             experts.update(person, recording, contexts[t], joint)
-        return [log_p[:, e] for e in range(len(self.chains))], evidence
+        return Said(tuple(c.name for c in self.chains), log_p, evidence, life.joint[first:])
+
+    def lesson(self, life: Codes, counted: Said) -> Lesson:
+        """The last steps of a life, with what the count experts said of them."""
+        features = features_of(life, self.vocabulary)
+        said = torch.from_numpy(counted.log_p).float()
+        active = features.active[len(life) - len(counted.joint) :]
+        return Lesson(active, features.count, said, counted.joint)
 
 
 def lessons_of(

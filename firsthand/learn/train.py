@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from firsthand.errors import Usage
 from firsthand.learn import fit, store
 from firsthand.learn.counts import Chain
-from firsthand.learn.linear import Lesson, Linear, choose_penalties, features_of, fit_linear
+from firsthand.learn.linear import Lesson, Linear, choose_linear, fit_linear
 from firsthand.learn.mix import Mixture, fit_linear_weights, fit_mixture
 from firsthand.learn.model import Network, Shape, shape_for
 from firsthand.learn.panel import (
@@ -39,6 +38,7 @@ MOST_UPDATES = 600
 FOLDS = 4  # groups of people for the experts that never saw a person; alone where people are few
 DEV_BYTES = LESSON_BYTES = 256e6  # what the mixture's and the linear expert's steps may take
 Progress = Callable[[str, float], None]
+Pupils = tuple[list[Network], Linear | None]  # experts that were fitted on the same people
 
 
 def train(
@@ -191,11 +191,12 @@ class School:
         config["shape"] = shape.to_json()
         scouts, updates = self._scouts(shape)
         config["updates"] = updates
-        penalties = self._penalties(chains)
+        counted = self._count_dev(chains)
+        penalties, scout = self._scout_linear(chains, counted)
         config["penalties"] = penalties
         networks = self._networks(shape, "network", self.known, updates)
         linear = self._linear(chains, self.known, penalties)
-        matched: list[tuple[list[Network], Linear | None]] = []
+        matched: list[Pupils] = []
         for fold in range(self.folds):
             others = {p: c for p, c in self.known.items() if len(c) and self.fold(p) != fold}
             # Somebody alone in a release has nobody to be compared with: next to nothing is
@@ -204,7 +205,8 @@ class School:
             pupils = self._networks(shape, f"without-{fold}", some, updates)
             matched.append((pupils, self._linear(chains, strangers(some), penalties)))
         self.tell("mix", 0.0)
-        full, bare = self._dev_said(chains, scouts, penalties, matched)
+        panel = Panel(vocabulary, chains, tuple(scouts), scout)
+        full, bare = self._dev_said(panel, matched, counted)
         mixture, matched_mixture = _mixture(full), _mixture(bare)
         baselines = _baselines(full)
         config["dev_nats"] = _dev_nats(mixture, full)
@@ -270,22 +272,28 @@ class School:
             file.write(json.dumps(last) + "\n")
         return fitted
 
-    def _penalties(self, chains: tuple[Chain, ...]) -> tuple[float, float]:
-        """Those of the log-linear expert, chosen on the development day."""
-        if not can_be_linear(self.vocabulary):
-            return (0.0, 0.0)
-        counts = Panel(self.vocabulary, chains, (), None)
-        dev = {}
+    def _count_dev(self, chains: tuple[Chain, ...]) -> dict[str, Said]:
+        """What the counts say on each person's development day, from everybody's fitted part."""
+        panel, said = Panel(self.vocabulary, chains, (), None), {}
         for person, codes in self.known.items():
-            first = self.cuts[person][0]
-            first = max(first, len(codes) - most_steps(counts, len(self.streams)))
-            if len(codes) > first:
-                others = {p: c for p, c in self.fit_part.items() if p != person}
-                said = counts.listen(person, 0, codes, first, others)
-                features = features_of(codes, self.vocabulary)
-                log_p = torch.from_numpy(said.log_p).float()
-                dev[person] = Lesson(features.active[first:], features.count, log_p, said.joint)
-        return choose_penalties(self._lessons(chains, self.fit_part), dev, self.vocabulary.size)
+            morning = self.cuts[person][0]
+            if len(codes) > morning:
+                first = max(morning, len(codes) - most_steps(panel, len(self.streams)))
+                said[person] = panel.count(person, codes, first, self._others(person))
+        return said
+
+    def _others(self, person: str) -> dict[str, Codes]:
+        return {p: c for p, c in self.fit_part.items() if p != person}
+
+    def _scout_linear(
+        self, chains: tuple[Chain, ...], counted: Mapping[str, Said]
+    ) -> tuple[tuple[float, float], Linear | None]:
+        """Penalties chosen on the development day, and the expert that did not see it."""
+        if not can_be_linear(self.vocabulary):
+            return (0.0, 0.0), None
+        panel = Panel(self.vocabulary, chains, (), None)
+        dev = {p: panel.lesson(self.known[p], said) for p, said in counted.items()}
+        return choose_linear(self._lessons(chains, self.fit_part), dev, self.vocabulary.size)
 
     def _linear(
         self, chains: tuple[Chain, ...], lives: Mapping[str, Codes], penalties: tuple[float, float]
@@ -299,26 +307,18 @@ class School:
         return lessons_of(self.vocabulary, chains, lived, LESSON_BYTES)
 
     def _dev_said(
-        self,
-        chains: tuple[Chain, ...],
-        scouts: list[Network],
-        penalties: tuple[float, float],
-        matched: list[tuple[list[Network], Linear | None]],
+        self, panel: Panel, matched: list[Pupils], counted: Mapping[str, Said]
     ) -> tuple[list[Said], list[Said]]:
         """What the panels say on the development day: with everybody's past, and without the
         person's own. No expert has seen the day of the person that it speaks about."""
-        linear = self._linear(chains, self.fit_part, penalties)
-        panel = Panel(self.vocabulary, chains, tuple(scouts), linear)
         full, bare = [], []
-        for person, codes in self.known.items():
-            morning = self.cuts[person][0]
-            if len(codes) == morning:
-                continue
-            first = max(morning, len(codes) - most_steps(panel, len(self.streams)))
-            others = {p: c for p, c in self.fit_part.items() if p != person}
-            full.append(panel.listen(person, self.numbers[person], codes, first, others))
+        for person, said in counted.items():
+            codes, others = self.known[person], self._others(person)
+            first = len(codes) - len(said.joint)
+            full.append(panel.listen(person, self.numbers[person], codes, first, others, said))
             networks, linear = matched[self.fold(person)]
-            without = Panel(self.vocabulary, chains, tuple(networks), linear)
+            without = Panel(self.vocabulary, panel.chains, tuple(networks), linear)
+            morning = self.cuts[person][0]
             today = codes.cut(morning, len(codes))
             bare.append(without.listen(person, 0, today, first - morning, others))
         return full, bare

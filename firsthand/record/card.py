@@ -52,7 +52,10 @@ class Waiting:
         """The age header of each part, in base64; Damaged if they cannot be read."""
         if not self.record.parts:
             return {}
-        headers = read_json(self.folder / "opening.json")["headers"]
+        headers = read_json(self.folder / "opening.json").get("headers", {})
+        lost = [part.name for part in self.record.parts if part.name not in headers]
+        if lost:
+            raise Damaged(f"{self.folder.name} on the card lost the header of its {lost[0]}")
         return {part.name: headers[part.name] for part in self.record.parts}
 
     def read(self, start: int, size: int) -> bytes:

@@ -32,7 +32,7 @@ class Carried:
     stored: int = 0
     refused: int = 0
     bytes_stored: int = 0
-    bytes_sent: int = 0  # repeated parts included
+    bytes_sent: int = 0  # repeated parts included; one that broke counts whole
     retries: int = 0
     left: int = 0
     left_bytes: int = 0

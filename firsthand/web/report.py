@@ -430,7 +430,7 @@ thead th { color: var(--quiet); font-size: .85rem; }
 tbody th { font-weight: 500; }
 tr.miss td:nth-child(4) { color: var(--quiet); } tr.hit td:nth-child(4) { color: var(--model); }
 .way { list-style: none; padding: 0; display: grid; gap: .7rem;
-  grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); counter-reset: step; }
+  grid-template-columns: repeat(auto-fit, minmax(max(9.5rem, 30%), 1fr)); counter-reset: step; }
 .way li { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: .6rem .7rem; display: grid; align-content: start; counter-increment: step; }
 .way span { color: var(--quiet); font-size: .85rem; }

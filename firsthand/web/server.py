@@ -104,6 +104,8 @@ def serve(
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; Failed, with a hint, if the port is in use or the host not ours."""
+    if not 0 <= port < 65536:
+        raise Failed(f"cannot listen on port {port}", "a port is a number from 0 to 65535")
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -116,9 +118,9 @@ def bind(host: str, port: int) -> socket.socket:
         except OSError:
             bound.close()
             raise
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise Failed(
-            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
             "another program may use the port: choose one with --port (0 takes any free one)",
         ) from error
     return bound

@@ -1,7 +1,6 @@
 """A database with two people in it; this room needs no vault."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -13,8 +12,8 @@ NOW_NS = 1_793_520_000 * 10**9
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path / 'consent.db'}")
+def db() -> Iterator[Database]:
+    opened = Database("sqlite://")  # in memory
     yield opened
     opened.close()
 

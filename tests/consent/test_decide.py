@@ -48,7 +48,7 @@ facts = st.builds(
     answer=st.sampled_from(["yes", "yes", "self", "no", "silent", "", "YES"]),
     erased=st.sampled_from([False, False, False, True]),
 )
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=40, deadline=None)
 
 
 def allowed(use: Use, known: Facts) -> bool:
@@ -81,7 +81,7 @@ def model(use: Use, known: Facts) -> bool:
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(uses, facts)
 def test_the_decision_is_the_sentence_of_the_design(use, known):
     assert allowed(use, known) == model(use, known)

@@ -7,7 +7,7 @@ from typing import Any
 import film
 from rig import MINUTE_NS, START_NS, FakeDevice
 
-from firsthand.consent import agreements, erasure, runs, withhold
+from firsthand.consent import agreements, erasure, people, runs, withhold
 from firsthand.segment import pack_events
 from firsthand.vault import erase, ingest
 from firsthand.vault.vault import Vault
@@ -19,8 +19,6 @@ DAY_NS = 1440 * MINUTE_NS
 def store(device: FakeDevice, content: dict[str, Any], joined: bytes) -> None:
     """Hands a segment to the vault without HTTP."""
     with device.vault.db.read() as connection:
-        from firsthand.consent import people
-
         enrolled = people.find_device(connection, device.id)
     opened = ingest.open_upload(device.vault, enrolled, content["envelope"], content["headers"])
     if "receipt" in opened:

@@ -1,0 +1,64 @@
+"""The server as a process: it says where it is, and ends cleanly when asked to."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from rig import call
+
+from firsthand import config
+
+SERVE = """
+import json, sys
+from pathlib import Path
+from firsthand import config
+from firsthand.web.server import serve
+settings = config.load(Path(sys.argv[1]), {}, port=0)
+say = lambda s: print(json.dumps([s.url, s.page_url]), flush=True)
+try:
+    serve(settings, announce=say)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGINT, "interrupted\nended\n"), (signal.SIGTERM, "ended\n")],
+)
+def test_a_signal_ends_the_server_cleanly(tmp_path, number, said):
+    config.mark(tmp_path / "data", "real")
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(tmp_path / "data")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url, page_url = json.loads(process.stdout.readline())
+        assert call(url, "GET", "/").status == 401
+        key = page_url.removeprefix(f"{url}/?key=")
+        assert len(key) >= 32
+        assert call(url, "GET", f"/?key={key}").status == 303
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, out, err) == (0, said, "")
+
+
+def test_two_servers_have_different_keys_and_cookies(tmp_path):
+    from firsthand.vault.vault import Vault
+    from firsthand.web.server import Server
+
+    config.mark(tmp_path / "data", "real")
+    vault = Vault(config.load(tmp_path / "data", {}))
+    cookies = set()
+    for key in ("one", "two"):
+        with Server(vault, "localhost", 0, key).background() as server:
+            cookies.add(call(server.url, "GET", f"/?key={key}").headers["set-cookie"][:18])
+    vault.close()
+    assert len(cookies) == 2
