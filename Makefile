@@ -24,7 +24,7 @@ demo: $(SETUP) ## set up and run the demo (FOOTAGE="a.mp4 b.mp4" for your own re
 setup: $(SETUP) ## make .venv with the pinned packages
 
 test: $(SETUP_DEV) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(SETUP_DEV) ## lint, formatting, types
 	$(BIN)/ruff check .

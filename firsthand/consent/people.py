@@ -115,10 +115,14 @@ def enrol(
 
 
 def find_device(connection: Connection, device: str) -> Device:
-    """The device of this id; NotFound if unknown, Refused if revoked."""
-    row = connection.execute(sa.select(devices).where(devices.c.id == device)).first()
+    """The device of this id; NotFound if unknown, Refused if revoked while its person takes part.
+
+    A device of a person who left is still known: what waits on its card gets a signed refusal.
+    """
+    query = sa.select(devices, people.c.status.label("wearer")).join(people)
+    row = connection.execute(query.where(devices.c.id == device)).first()
     if row is None:
         raise NotFound(f"device {device} is not enrolled", "enrol it anew")
-    if row.status != "active":
+    if row.status != "active" and row.wearer == "active":
         raise Refused(f"device {device} is {row.status}", "enrol it anew")
     return Device(row.id, row.person, VerifyKey.from_text(row.key), row.status)

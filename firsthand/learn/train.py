@@ -381,8 +381,3 @@ def repeat_last(said: Said) -> np.ndarray:
     rows[:1] = 1.0 / size
     rows[np.arange(1, len(rows)), said.joint[:-1]] = 1.0
     return rows
-
-
-def encode_all(vocabulary: Vocabulary, streams: Mapping[str, Stream]) -> dict[str, Codes]:
-    """Every person's whole life as arrays."""
-    return {p: vocabulary.encode(s) for p, s in streams.items()}

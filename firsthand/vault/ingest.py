@@ -85,14 +85,19 @@ def missing_parts(vault: Vault, upload: str, device: str) -> tuple[list[dict], l
     return have, need
 
 
-def put_part(
-    vault: Vault, upload: str, number: int, expires_s: int, mac: str, data: bytes, md5: str
-) -> str:
-    """Keeps one part and returns its ETag; Refused (URL wrong or old) or Damaged (wrong bytes)."""
+def check_url(vault: Vault, upload: str, number: int, expires_s: int, mac: str) -> None:
+    """Refused unless this vault gave out this part URL and it has not ended."""
     if not hmac.compare_digest(mac.encode(), _mac(vault, upload, number, expires_s).encode()):
         raise Refused("this part URL was not given out by this vault")
     if vault.now_ns() / 1e9 > expires_s:
         raise Refused("this part URL has ended", "ask for the upload again to get a new one")
+
+
+def put_part(
+    vault: Vault, upload: str, number: int, expires_s: int, mac: str, data: bytes, md5: str
+) -> str:
+    """Keeps one part and returns its ETag; Refused (URL wrong or old) or Damaged (wrong bytes)."""
+    check_url(vault, upload, number, expires_s, mac)
     row = _upload(vault, upload)
     size = dict(_parts(row.size_bytes, row.part_size)).get(number)
     if size != len(data):
