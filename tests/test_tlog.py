@@ -211,3 +211,13 @@ def test_a_checkpoint_of_another_log_is_refused_though_the_key_is_the_same():
     note = tlog.Checkpoint("firsthand/other", 13, ROOT[13]).sign(KEY)
     with pytest.raises(Damaged):
         tlog.open_checkpoint(note, "firsthand/0123", KEY.public)
+
+
+def test_a_checkpoint_of_another_log_is_refused_under_this_logs_signature_line():
+    # One key, two logs: the text is of the one, the line names the other.
+    text = tlog.Checkpoint("firsthand/other", 13, ROOT[13]).body()
+    mark = CHECKPOINT.sign(KEY).split("\n\n")[1].split(" ")[2]
+    named = base64.b64decode(mark)[:4] + KEY.sign(None, text)
+    line = f"\u2014 firsthand/0123 {base64.b64encode(named).decode()}\n"
+    with pytest.raises(Damaged, match="not by firsthand/0123"):
+        tlog.open_checkpoint(f"{text.decode()}\n{line}", "firsthand/0123", KEY.public)

@@ -31,7 +31,7 @@ from firsthand.learn.panel import (
     strangers,
 )
 from firsthand.learn.streams import Stream, check, split
-from firsthand.learn.vocabulary import Codes, Vocabulary, fit_vocabulary
+from firsthand.learn.vocabulary import Codes, fit_vocabulary
 
 HOLDOUTS = ("last-day",)
 MOST_UPDATES = 600

@@ -227,6 +227,21 @@ def test_reading_goes_on_while_another_segment_of_the_day_is_erased(
     assert not opens(vault, first)
 
 
+def test_footage_that_comes_while_its_day_is_erased_is_not_lost_with_the_day(
+    vault, person, device, clock, monkeypatch
+):
+    record(device, 0, 60)
+    destroy, came = vault.keyring.destroy_day_keys, []
+
+    def slow(*arguments: Any, **named: Any) -> int:
+        came.extend(record(device, 300))  # after the rows were struck, before the key goes
+        return destroy(*arguments, **named)
+
+    monkeypatch.setattr(vault.keyring, "destroy_day_keys", slow)
+    carry_out(vault, person, minutes(clock, 0, 2))
+    assert [opens(vault, each) for each in came] == [True]
+
+
 # --- a whole person
 
 

@@ -155,6 +155,22 @@ def test_wrong_bytes_are_refused_and_thrown_away_so_that_the_right_ones_can_foll
     assert_clean(vault)
 
 
+def test_the_whole_and_each_part_must_be_what_the_record_names(vault, device):
+    made = device.seal()
+    video, events = made.record.parts
+    for change in (
+        {"object_sha256": "00" * 32},
+        {"parts": (video, replace(events, payload_sha256="00" * 32))},
+        {"parts": (replace(video, payload_sha256=events.payload_sha256), events)},
+    ):
+        record = replace(made.record, **change)
+        forged = replace(made, record=record, envelope=sign_record(record, device.key))
+        with pytest.raises(Damaged, match="not what it names"):
+            device.hand_in(forged)
+    assert (objects(vault), staged(vault)) == ([], [])
+    device.hand_in(made)
+
+
 @pytest.mark.parametrize("at", [0, 100, -1])
 def test_one_flipped_bit_is_enough_to_refuse(vault, device, at):
     made = device.seal()
