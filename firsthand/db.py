@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from firsthand.errors import Damaged, Failed, Locked
 
@@ -37,7 +37,7 @@ class Database:
             event.listen(self.engine, "connect", _sqlite_settings)
             event.listen(self.engine, "begin", _sqlite_begin)
         try:
-            with self.write() as connection:
+            with self.engine.begin() as connection:
                 tables.create_all(connection)
                 versions = connection.scalars(sa.select(schema.c.version)).all()
                 if not versions:
@@ -56,13 +56,14 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection in a transaction that commits at the end, or rolls back on an error."""
-        with self.engine.begin() as connection:
+        with _explained(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection in a transaction that only reads, one snapshot throughout."""
-        with self.engine.connect().execution_options(firsthand_readonly=True) as connection:
+        reading = self.engine.connect().execution_options(firsthand_readonly=True)
+        with _explained(), reading as connection:
             yield connection
 
     def compact(self) -> None:
@@ -93,6 +94,18 @@ def _in_use(engine: sa.Engine) -> Locked:
         f"{engine.url.database} is in use, so deleted rows may still lie in it",
         "stop what reads it, then try again",
     )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns what the database cannot do (a full disk, a long lock) into an error with a hint."""
+    try:
+        yield
+    except OperationalError as error:
+        raise Failed(
+            f"the database failed: {error.orig}",
+            "if the disk is full, make room; then run it again: nothing was half written",
+        ) from error
 
 
 def _sqlite_settings(connection, _record) -> None:  # type: ignore[no-untyped-def]

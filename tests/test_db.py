@@ -162,3 +162,17 @@ def test_several_processes_make_a_new_database_at_once(tmp_path):
     with db.read() as connection:
         assert connection.exec_driver_sql("SELECT version FROM schema").scalars().all() == [1]
     db.close()
+
+
+def test_a_full_disk_is_an_error_with_a_hint_and_writes_nothing(db):
+    put(db, "before")
+
+    def fill() -> None:
+        with db.write() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count=1")  # no page more than there is
+            connection.execute(NOTES.insert().values(text="x" * 100_000))
+
+    with pytest.raises(Failed, match="full") as caught:
+        fill()
+    assert "make room" in caught.value.hint
+    assert texts(db) == ["before"]

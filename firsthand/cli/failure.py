@@ -61,8 +61,8 @@ def guard(work: Callable[[], None]) -> int:
         hint = f'install it with: pip install "firsthand[{extra}]"'
         return _say(f"this command needs {error.name}, which is not installed", hint, FAILED)
     except OSError as error:
-        if isinstance(error, BrokenPipeError) and _reader_is_gone():
-            return FAILED
+        if _stdout_is_broken() and isinstance(error, BrokenPipeError):
+            return FAILED  # the reader is gone, as after "| head"
         what = (error.strerror or str(error) or type(error).__name__).lower()
         where = f": {error.filename}" if error.filename else ""
         return _say(f"{what}{where}", HINTS.get(error.errno or 0, ""), FAILED)
@@ -88,12 +88,12 @@ def _wrong_call(error: TyperException) -> int:
     )
 
 
-def _reader_is_gone() -> bool:
-    """Whether stdout itself is the broken pipe (as after "| head"), and not some socket."""
+def _stdout_is_broken() -> bool:
+    """Whether stdout itself failed, and not some socket or file; then nothing more goes there."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more at exit, and would complain there.
+    except OSError:
+        # Python flushes once more at exit, and would complain there and end with 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True
     return False

@@ -17,8 +17,8 @@ PIPE_COLUMNS = 120
 
 
 def say(text: str = "") -> None:
-    """Prints one line of the result."""
-    print(text)
+    """Prints one line of the result, at once: a server's first lines may be read through a pipe."""
+    print(text, flush=True)
 
 
 def show_json(value: Any) -> None:

@@ -134,7 +134,9 @@ class _Range(io.RawIOBase):
 
 
 def _unwritten(key: str, error: Exception) -> Failed:
-    return Failed(f"cannot store object {key}: {error}", "make room in the store, then try again")
+    # The store's own words run over many lines.
+    said = str(error).partition("\n")[0] or type(error).__name__
+    return Failed(f"cannot store object {key}: {said}", "make room in the store, then try again")
 
 
 def _missing(key: str) -> NotFound:

@@ -232,4 +232,4 @@ class Programme(RuleBasedStateMachine):
 
 
 TestProgramme = Programme.TestCase
-TestProgramme.settings = settings(max_examples=6, stateful_step_count=30, deadline=None)
+TestProgramme.settings = settings(max_examples=6, stateful_step_count=25, deadline=None)

@@ -105,11 +105,11 @@ def test_anothers_withhold_says_nothing_about_my_footage(vault, person, segments
     assert read(vault, segments[0], who="dr example")
 
 
-@pytest.mark.parametrize("who", ["Self", "self ", "SELF", ""])
-def test_only_the_wearers_own_word_is_self(vault, person, segments, who):
+def test_only_the_wearers_own_word_is_self(vault, person, segments):
     keep_back(vault, person, 0, 2**62)
-    with pytest.raises(Refused):
-        read(vault, segments[0], who=who)
+    for who in ("Self", "self ", "SELF", ""):
+        with pytest.raises(Refused):
+            read(vault, segments[0], who=who)
 
 
 def test_what_is_not_there_is_not_found(vault, person, device, segments):
