@@ -9,7 +9,7 @@ from firsthand.cli import invocation
 from firsthand.cli.locally import enrol_here
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
-from firsthand.cli.vaults import opened, when
+from firsthand.cli.vaults import count, opened, when
 from firsthand.consent import erasure, people
 from firsthand.errors import Refused
 
@@ -68,16 +68,18 @@ def erase(
             segments = catalog.of_person(connection, found.id)
         if not yes:
             size = sum(segment.size_bytes for segment in segments)
+            told = count(len(segments), "segment")
             raise Refused(
-                f"this would destroy {len(segments)} segments ({size} bytes), all keys and all "
-                f"consents of {person}, for good",
+                f"this would destroy {told} ({size} bytes), all keys and all consents of {person}, "
+                "for good",
                 f"to do it: firsthand person erase {person} --yes",
             )
         used = from_releases.forget(vault, found.id)
         with vault.db.write() as connection:
             order = erasure.order(connection, found)
         done = erase.carry_out(vault, order)
-    say(f"{person} is erased: {done['segments']} segments, {done['bytes']} bytes, all keys")
+    gone = count(done["segments"], "segment")
+    say(f"{person} is erased: {gone}, {done['bytes']} bytes, all keys")
     say(f"the log says so in entry {done['log_index']}")
     if used["runs"]:
         say(f"these runs had used the footage, and a model cannot forget: {' '.join(used['runs'])}")

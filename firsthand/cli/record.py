@@ -96,7 +96,8 @@ def upload(
             _say_carried(done)
     if left:
         raise Partial(
-            f"{left} segments still wait on the card, safe", 'start the vault: "firsthand serve"'
+            f"{count(left, 'segment')} on the card, safe, not carried home",
+            'start the vault: "firsthand serve"',
         )
 
 

@@ -6,7 +6,7 @@ import typer
 
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json
-from firsthand.cli.vaults import opened
+from firsthand.cli.vaults import count, opened
 from firsthand.errors import Damaged
 from firsthand.vault import check as checking
 
@@ -23,13 +23,13 @@ def check(
     if json_:
         show_json(vars(found))
     else:
-        say(f"{found.objects} objects checked, {found.bytes} bytes")
+        say(f"{count(found.objects, 'object')} checked, {found.bytes} bytes")
         for fault in found.faults:
             say(f"  {fault}")
         for key in found.orphans:
             say(f"  object {key} is in no catalogue row (kept)")
     if found.faults:
         raise Damaged(
-            f"{len(found.faults)} objects are missing or changed",
+            f"{count(len(found.faults), 'object')} missing or changed",
             "put them back from a copy; nothing was deleted",
         )

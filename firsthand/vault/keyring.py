@@ -148,11 +148,21 @@ class Keyring:
 
 
 def passphrase_of(data: Path, given: str) -> str:
-    """The root's passphrase: the one given, else one kept in the data folder, made if missing."""
+    """The root's passphrase: the one given, else one kept in the data folder, made for a new vault.
+
+    WrongKey if neither is there and the root is sealed already.
+    """
     if given:
         return given
     file = data / "root.passphrase"
+    # Asked first, as another process may just be making both, the passphrase before the root.
+    sealed = (data / "vault" / "root.age").exists()
     if not file.exists():
+        if sealed:
+            raise WrongKey(
+                f"the root of {data} is sealed by a passphrase that was not given",
+                "set FIRSTHAND_PASSPHRASE",
+            )
         _write_private(file, secrets.token_urlsafe(24).encode() + b"\n")
     if file.stat().st_mode & 0o077:
         raise Failed(f"{file} can be read by others", f"run: chmod 600 {file}")

@@ -285,6 +285,15 @@ def test_a_passphrase_is_made_once_for_its_owner_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["root.passphrase"]
 
 
+def test_no_new_passphrase_is_made_for_a_root_that_is_sealed_already(tmp_path):
+    (tmp_path / "vault").mkdir()
+    Keyring(tmp_path / "vault", passphrase_of(tmp_path, "")).close()
+    (tmp_path / "root.passphrase").unlink()
+    with pytest.raises(WrongKey, match="not given"):
+        passphrase_of(tmp_path, "")
+    assert not (tmp_path / "root.passphrase").exists()
+
+
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o666, 0o601, 0o620])
 def test_a_passphrase_that_others_can_reach_is_refused(tmp_path, mode):
     passphrase_of(tmp_path, "")
