@@ -125,7 +125,11 @@ def served(settings: Settings) -> Iterator[int]:
     command += ["--port", "0", "--no-carry"]
     log = settings.data / "serve.log"
     with log.open("w") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        # The demo shares no setting with real data, so neither may its server.
+        clean = {key: value for key, value in os.environ.items() if key[:10] != "FIRSTHAND_"}
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=clean
+        )
     try:
         assert process.stdout is not None
         lines = [process.stdout.readline(), process.stdout.readline()]
