@@ -17,10 +17,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command(epilog=exits(14))
 def verify() -> None:
-    """Recompute the whole log and print its signed checkpoint."""
+    """Recompute the whole log, personal fields included, and print its signed checkpoint."""
     with opened() as vault:
         with vault.db.read() as connection:
             size = log.verify(connection)
+            for person in people.listed(connection):
+                if person.salt is not None:
+                    log.verify_openings(connection, person.id, person.salt)
         checkpoint = vault.checkpoint()
     say(f"the log is whole: {size} entries")
     say(checkpoint.rstrip())

@@ -4,7 +4,6 @@ Pure reading of consent and catalogue in one transaction; no footage is touched.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -127,12 +126,3 @@ def _gap(
     touching = {kind for begin, end, kind in breaks if begin < start_ns and end > last_ns}
     ranked = ("withheld", "deleted", "failed", "not_recorded")
     return next((kind for kind in ranked if kind in touching), "not_recorded")
-
-
-def is_ordered(selection: Selection) -> bool:
-    """Whether each person's pieces follow one another without overlap."""
-    return all(
-        first.stop_ns <= second.start_ns
-        for day in selection.days
-        for first, second in pairwise(day.pieces)
-    )
