@@ -112,13 +112,14 @@ def live(person: Person, days: int, seed: int) -> list[Day]:
     mood = draw(person.mood_first, chance.random())
     favourite = draw(np.full(len(person.variants), 1 / len(person.variants)), chance.random())
     lived: list[Day] = []
+    done: list[np.ndarray] = []
     for number in range(days):
         if number:
             mood = draw(person.mood_next[mood], chance.random())
             favourite = draw(favourite_next(person)[favourite], chance.random())
-        due = echo_due(person, [day.actions for day in lived], number)
-        actions = _actions(person, told[mood, favourite], mood, number, due, chance)
-        lived.append(Day(number, actions, *_times(person.steps, number, clock)))
+        due = echo_due(person, done, number)
+        done.append(_actions(person, told[mood, favourite], mood, number, due, chance))
+        lived.append(Day(number, done[-1], *_times(person.steps, number, clock)))
     return lived
 
 
