@@ -2,14 +2,19 @@
 
 The parts are those of common practice: pre-norm with RMSNorm (Zhang & Sennrich 2019), rotary
 positions (Su et al. 2021), SwiGLU (Shazeer 2020), embeddings tied to the heads (Press & Wolf
-2017), scaled-dot-product attention as PyTorch has it. Training is in fit.py.
+2017), scaled-dot-product attention as PyTorch has it. Training is in fit.py, the chance of
+dropout in chance.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from firsthand.errors import Usage
+from firsthand.learn.chance import drop, kept, turned
 
 HEAD_WIDTH = 32
 
@@ -27,6 +32,32 @@ class Shape:
     dropout: float = 0.2
     input_dropout: float = 0.1  # share of world fields hidden from a training step
     person_dropout: float = 0.2  # share of training windows whose wearer is not named
+    weights: Sequence[float] | None = None  # of each own field in the loss; None: 1 each
+    head_width: int = HEAD_WIDTH
+
+    def __post_init__(self) -> None:
+        """Raises Usage for measures that make no network."""
+        if self.width % self.head_width or self.head_width % 2:
+            raise Usage(
+                f"heads of width {self.head_width} do not fill a width of {self.width}",
+                "take an even head width that divides the width",
+            )
+        if self.window < 2:
+            raise Usage(f"a window of {self.window} steps is too short", "give 2 or more")
+        if self.weights is None:
+            return
+        object.__setattr__(self, "weights", tuple(map(float, self.weights)))
+        good = all(0 <= weight < float("inf") for weight in self.weights) and any(self.weights)
+        if len(self.weights) != len(self.own_sizes) or not good:
+            raise Usage(
+                f"{len(self.own_sizes)} own fields cannot have the weights {self.weights}",
+                "give one weight of 0 or more for each own field, and not 0 for all",
+            )
+
+    @property
+    def field_weights(self) -> tuple[float, ...]:
+        """The loss weight of each own field."""
+        return (1.0,) * len(self.own_sizes) if self.weights is None else tuple(self.weights)
 
     def to_json(self) -> dict[str, object]:
         """Plain JSON values; `Shape(**value)` reads them back."""
@@ -34,20 +65,30 @@ class Shape:
 
 
 def shape_for(
-    size: int, own_sizes: list[int], world_sizes: list[int], people: int, window: int = 128
+    size: int,
+    own_sizes: list[int],
+    world_sizes: list[int],
+    people: int,
+    window: int = 128,
+    weights: Sequence[float] | None = None,
 ) -> Shape:
     """The one dial: depth is `size`, width is 64 times `size`.
 
-    1 or 2 fit a laptop, 12 has the measures of a 100 M parameter model, 20 those of 0.5 B.
+    1 or 2 fit a laptop, 12 has the measures of a 100 M parameter model, 20 those of 0.5 B. With
+    16 own fields, whose heads weigh as much as 11 layers, 10 has 0.1 B and 24 has 1 B.
     """
+    if size < 1:
+        raise Usage(f"there is no network of size {size}", "the smallest size is 1")
     # A small size goes with little data: 1,700 steps at size 1 lost 0.24 nats per step at
     # dropout 0.45 and 0.8 at 0.1 against 0.6.
     dropout = {1: 0.6, 2: 0.6, 3: 0.4, 4: 0.3}.get(size, 0.0)
     hidden = 0.2 if dropout else 0.0
-    measures = {"depth": size, "width": 64 * size, "window": window}
+    # Attention on a GPU works best on heads of 64 or 128; small networks want several heads.
+    head_width = HEAD_WIDTH if size < 6 else 128 if size >= 16 and size % 2 == 0 else 64
+    measures = {"depth": size, "width": 64 * size, "window": window, "head_width": head_width}
     return Shape(
         tuple(own_sizes), tuple(world_sizes), people, **measures,
-        dropout=dropout, input_dropout=hidden,
+        dropout=dropout, input_dropout=hidden, weights=weights,
     )  # fmt: skip
 
 
@@ -56,20 +97,35 @@ class Attention(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.heads = shape.width // HEAD_WIDTH
+        self.heads, self.head_width = shape.width // shape.head_width, shape.head_width
         self.dropout = shape.dropout
         self.qkv = nn.Linear(shape.width, 3 * shape.width, bias=False)
         self.out = nn.Linear(shape.width, shape.width, bias=False)
 
-    def forward(self, x: Tensor, turn: Tensor) -> Tensor:
-        """[B, T, D] -> [B, T, D]; `turn` holds the rotary angles."""
+    def forward(self, x: Tensor, turn: Tensor, keys: Tensor | None = None) -> Tensor:
+        """[B, T, D] -> [B, T, D]; `turn` holds the rotary angles, `keys` [B] dropout's chance."""
         batch, steps, width = x.shape
-        q, k, v = self.qkv(x).view(batch, steps, 3, self.heads, HEAD_WIDTH).permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(
-            rotate(q, turn), rotate(k, turn), v, dropout_p=dropout, is_causal=True
-        )
+        parts = self.qkv(x).view(batch, steps, 3, self.heads, self.head_width)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)
+        q, k = rotate(q, turn), rotate(k, turn)
+        if keys is None or self.dropout == 0.0:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            y = thinned_attention(q, k, v, keys, self.dropout)
         return self.out(y.transpose(1, 2).reshape(batch, steps, width))
+
+
+def thinned_attention(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, share: float) -> Tensor:
+    """Causal attention with dropout by the rows' keys: q, k, v [B,H,T,W], keys [B] -> [B,H,T,W].
+
+    PyTorch's own takes its chance from one generator for the whole batch, so that the outcome
+    would depend on the number of processes. Only small networks (see shape_for) have dropout.
+    """
+    steps = q.shape[-2]
+    later = torch.ones(steps, steps, dtype=torch.bool, device=q.device).triu(1)
+    scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
+    seen = scores.masked_fill(later, float("-inf")).softmax(-1)
+    return drop(seen, keys, 0, share).to(v.dtype) @ v
 
 
 class SwiGLU(nn.Module):
@@ -94,12 +150,12 @@ class Block(nn.Module):
         super().__init__()
         self.attention, self.feed = Attention(shape), SwiGLU(shape.width)
         self.norm1, self.norm2 = nn.RMSNorm(shape.width), nn.RMSNorm(shape.width)
-        self.dropout = nn.Dropout(shape.dropout)
+        self.dropout = shape.dropout
 
-    def forward(self, x: Tensor, turn: Tensor) -> Tensor:
+    def forward(self, x: Tensor, turn: Tensor, keys: Tensor | None = None) -> Tensor:
         """[B, T, D] -> [B, T, D]"""
-        x = x + self.dropout(self.attention(self.norm1(x), turn))
-        return x + self.dropout(self.feed(self.norm2(x)))
+        x = x + drop(self.attention(self.norm1(x), turn, keys), keys, 1, self.dropout)
+        return x + drop(self.feed(self.norm2(x)), keys, 2, self.dropout)
 
 
 class Network(nn.Module):
@@ -125,7 +181,6 @@ class Network(nn.Module):
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
         self.norm = nn.RMSNorm(width)
         self.heads = nn.ModuleList(Head(shape, size) for size in shape.own_sizes)
-        self.dropout = nn.Dropout(shape.dropout)
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=width**-0.5)
@@ -133,26 +188,38 @@ class Network(nn.Module):
                 nn.init.zeros_(module.attention.out.weight)
                 nn.init.zeros_(module.feed.down.weight)
 
-    def forward(self, own: Tensor, world: Tensor, person: Tensor) -> Tensor:
+    def forward(
+        self, own: Tensor, world: Tensor, person: Tensor, keys: Tensor | None = None
+    ) -> Tensor:
         """State before each step's own fields: own [B,T,O], world [B,T,W], person [B] -> [B,T,D].
 
-        `own[:, t]` only reaches the states after t.
+        `own[:, t]` only reaches the states after t. In training `keys` [B] int32 decide what
+        dropout hides of each row (chance.py); without them PyTorch's generator draws some.
         """
         batch, steps, _ = own.shape
+        keys = self._keys(keys, person)
         done = sum(table(own[:, :-1, i]) for i, table in enumerate(self.own))
         x = torch.cat([self.start.expand(batch, 1, -1), done], dim=1)
         seen = self.world(world + self.world_offsets)  # [B, T, W, D]
-        if self.training and self.shape.input_dropout:
-            keep = torch.rand(seen.shape[:3]) >= self.shape.input_dropout
-            seen = seen * keep[..., None]
+        if keys is not None and self.shape.input_dropout:
+            shown = kept(seen.shape[:3], keys, 0, self.shape.input_dropout)
+            seen = seen * shown[..., None]
         x = x + seen.sum(2)
-        if self.training and self.shape.person_dropout:
-            person = person * (torch.rand(batch) >= self.shape.person_dropout)
-        x = self.dropout(x + self.person(person)[:, None])
-        turn = rotary_angles(steps)
-        for block in self.blocks:
-            x = block(x, turn)
+        if keys is not None and self.shape.person_dropout:
+            person = person * kept(person.shape, keys, 1, self.shape.person_dropout)
+        x = drop(x + self.person(person)[:, None], keys, 2, self.shape.dropout)
+        turn = rotary_angles(steps, self.shape.head_width, x.device)
+        for number, block in enumerate(self.blocks):
+            x = block(x, turn, None if keys is None else turned(keys, 8 + number))
         return self.norm(x)
+
+    def _keys(self, keys: Tensor | None, person: Tensor) -> Tensor | None:
+        if not self.training:
+            return None
+        if keys is not None:
+            return keys
+        limit = 2**31 - 1
+        return torch.randint(-limit, limit, person.shape, dtype=torch.int32, device=person.device)
 
     def nats(self, state: Tensor, own: Tensor) -> Tensor:
         """Loss of each own field of each step: [B,T,D], [B,T,O] -> [B,T,O]."""
@@ -172,7 +239,7 @@ class Network(nn.Module):
         the list; the last class holds what the list leaves over.
         """
         count, fields = classes.shape
-        prefixes = torch.zeros(1, 0, dtype=torch.long)
+        prefixes = classes.new_zeros(1, 0)
         known = state.new_zeros(len(state), 1)  # log-probability of each prefix
         states = state[:, None]  # [N, prefixes, D]
         for i in range(fields):
@@ -185,6 +252,20 @@ class Network(nn.Module):
         listed = known[:, inverse] if count else known[:, :0]
         rest = (1 - listed.exp().sum(-1, keepdim=True)).clamp_min(1e-6).log()
         return torch.cat([listed, rest], dim=-1).log_softmax(-1)
+
+
+class Losses(nn.Module):
+    """A network with its loss in one forward pass, as sharding over processes wants it."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, own: Tensor, world: Tensor, person: Tensor, keys: Tensor | None = None
+    ) -> Tensor:
+        """Nats of each own field of each step: as Network.forward -> [B,T,O] in float32."""
+        return self.network.nats(self.network(own, world, person, keys), own).float()
 
 
 class Head(nn.Module):
@@ -204,19 +285,21 @@ class Head(nn.Module):
 def _rows_of(table: Tensor, rows: Tensor) -> Tensor:
     """Index in `table` [P,K] of each of `rows` [R,K]; every row must occur."""
     if table.shape[1] == 0:
-        return torch.zeros(len(rows), dtype=torch.long)
+        return rows.new_zeros(len(rows))
     return (rows[:, None] == table[None]).all(-1).float().argmax(-1)
 
 
-def rotary_angles(steps: int) -> Tensor:
-    """Cosines and sines [2, T, HEAD_WIDTH / 2] of the rotary positions 0..T-1."""
-    rate = 1.0 / 10_000 ** (torch.arange(0, HEAD_WIDTH, 2) / HEAD_WIDTH)
-    angle = torch.arange(steps)[:, None] * rate
+def rotary_angles(
+    steps: int, head_width: int = HEAD_WIDTH, device: torch.device | None = None
+) -> Tensor:
+    """Cosines and sines [2, T, head_width / 2] of the rotary positions 0..T-1."""
+    rate = 1.0 / 10_000 ** (torch.arange(0, head_width, 2, device=device) / head_width)
+    angle = torch.arange(steps, device=device)[:, None] * rate
     return torch.stack([angle.cos(), angle.sin()])
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn each pair of features by its angle: [B,H,T,HEAD_WIDTH] -> the same."""
+    """Turn each pair of features by its angle: [B,H,T,head_width] -> the same."""
     a, b = x.chunk(2, dim=-1)
     cos, sin = turn
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)

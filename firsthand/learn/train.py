@@ -18,7 +18,9 @@ import numpy as np
 from firsthand.errors import Usage
 from firsthand.learn import fit, store
 from firsthand.learn.counts import Chain
+from firsthand.learn.distributed import here, in_turn
 from firsthand.learn.linear import Lesson, Linear, choose_linear, fit_linear
+from firsthand.learn.metrics import Metrics
 from firsthand.learn.mix import Mixture, fit_linear_weights, fit_mixture
 from firsthand.learn.model import Network, Shape, shape_for
 from firsthand.learn.panel import (
@@ -71,12 +73,15 @@ def train(
         "finished": False, "size": size, "seed": seed, "holdout": holdout, "members": members,
         "bound": {"updates": updates} if updates else {"seconds": seconds},
     }  # fmt: skip
-    streams = _streams(release, streams, out, config, tell)
+    place, given = here(), streams
+    streams = in_turn(place, lambda: _streams(release, given, out, config, tell))
     config["splits"] = {s.person: list(split(s)) for s in streams}
     school = School(streams, config, out, updates, seconds, tell)
     model = school.run()
-    store.save(out, model)
-    shutil.rmtree(out / "state", ignore_errors=True)
+    if place.main:
+        store.save(out, model)
+        shutil.rmtree(out / "state", ignore_errors=True)
+    place.wait()
     summary = {
         "model": str(out), "people": len(streams), "steps": sum(map(len, streams)),
         "kind": streams[0].kind, "classes": model.vocabulary.size - 1,
@@ -262,14 +267,13 @@ class School:
         def tell(fraction: float) -> None:
             self.tell("train", (done + share * min(fraction, 1.0)) / planned)
 
-        path = self.out / "state" / f"{name}.pt"
-        fitted = fit.fit(shape, rows, recipe, path, dev or (), tell)
+        metrics = self.out / "metrics.jsonl"
+        around = fit.Around(name, self.config["lineage"], metrics)
+        fitted = fit.fit(shape, rows, recipe, self.out / "state" / name, dev or (), tell, around)
         self.shares_done += share
-        with (self.out / "metrics.jsonl").open("a") as file:
-            for line in fitted.history:
-                file.write(json.dumps({"network": name, **line}) + "\n")
-            last = {"network": name, "kept_update": fitted.updates, "dev": fitted.dev_nats}
-            file.write(json.dumps(last) + "\n")
+        if here().main:
+            last = {"kept_update": fitted.updates, "dev": fitted.dev_nats}
+            Metrics(metrics, name).tell(last)
         return fitted
 
     def _count_dev(self, chains: tuple[Chain, ...]) -> dict[str, Said]:

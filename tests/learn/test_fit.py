@@ -3,21 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from lives import life
+from fitting import RECIPE, school
 
-from firsthand.errors import Damaged
 from firsthand.learn import fit
-from firsthand.learn.model import shape_for
-from firsthand.learn.vocabulary import fit_vocabulary
-
-RECIPE = fit.Recipe(updates=12, batch=4, window=32, seed=3)
-
-
-def school():
-    streams = [life("ann"), life("bob")]
-    vocabulary = fit_vocabulary(streams)
-    shape = shape_for(1, vocabulary.own_sizes, vocabulary.world_sizes, 2)
-    return vocabulary, shape, [(i + 1, vocabulary.encode(s)) for i, s in enumerate(streams)]
 
 
 class Cut(Exception):
@@ -26,7 +14,7 @@ class Cut(Exception):
 
 def test_an_interrupted_fit_ends_like_an_unbroken_one(tmp_path, monkeypatch):
     _, shape, lives = school()
-    whole = fit.fit(shape, lives, RECIPE, tmp_path / "whole.pt").network.state_dict()
+    whole = fit.fit(shape, lives, RECIPE, tmp_path / "whole").network.state_dict()
     monkeypatch.setattr(fit, "SAVE_EVERY_S", 0.0)
 
     def cut(fraction):
@@ -34,10 +22,10 @@ def test_an_interrupted_fit_ends_like_an_unbroken_one(tmp_path, monkeypatch):
             raise Cut
 
     with pytest.raises(Cut):
-        fit.fit(shape, lives, RECIPE, tmp_path / "cut.pt", progress=cut)
+        fit.fit(shape, lives, RECIPE, tmp_path / "cut", progress=cut)
     rest = []
     torch.manual_seed(99)  # chance elsewhere must not matter
-    again = fit.fit(shape, lives, RECIPE, tmp_path / "cut.pt", progress=rest.append)
+    again = fit.fit(shape, lives, RECIPE, tmp_path / "cut", progress=rest.append)
     assert len(rest) < 12
     assert all(torch.equal(whole[k], v) for k, v in again.network.state_dict().items())
 
@@ -47,29 +35,17 @@ def test_fitting_lowers_the_loss_and_keeps_the_best_weights(tmp_path):
     recipe = replace(RECIPE, updates=100)
     dev = [(person, codes, 90) for person, codes in lives]
     train = [(person, codes.cut(0, 90)) for person, codes in lives]
-    fitted = fit.fit(shape, train, recipe, tmp_path / "a.pt", dev)
+    fitted = fit.fit(shape, train, recipe, tmp_path / "a", dev)
     losses = [row["dev"] for row in fitted.history]
     assert fitted.dev_nats == min(losses) < losses[0]
     nats = [fit.step_nats(fitted.network, codes, p)[90:] for p, codes in lives]
     assert np.concatenate(nats).mean() == pytest.approx(fitted.dev_nats)
 
 
-@pytest.mark.parametrize(
-    "break_it", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"x" * 99]
-)
-def test_a_damaged_state_is_told(tmp_path, break_it):
-    _, shape, lives = school()
-    path = tmp_path / "a.pt"
-    fit.fit(shape, lives, replace(RECIPE, updates=1), path)
-    path.write_bytes(break_it(path.read_bytes()))
-    with pytest.raises(Damaged, match=r"a\.pt"):
-        fit.fit(shape, lives, RECIPE, path)
-
-
 def test_long_lives_are_predicted_window_by_window_without_looking_ahead(tmp_path):
     vocabulary, shape, lives = school()
     shape = replace(shape, window=16)
-    network = fit.fit(shape, lives, RECIPE, tmp_path / "a.pt").network
+    network = fit.fit(shape, lives, RECIPE, tmp_path / "a").network
     codes = lives[0][1]
     whole = fit.predict(network, codes, 1, vocabulary.class_codes)
     part = fit.predict(network, codes.cut(0, 70), 1, vocabulary.class_codes)
@@ -81,5 +57,5 @@ def test_long_lives_are_predicted_window_by_window_without_looking_ahead(tmp_pat
 def test_a_life_shorter_than_a_window_can_be_fitted_and_predicted(tmp_path):
     vocabulary, shape, lives = school()
     short = lives[0][1].cut(0, 3)
-    network = fit.fit(shape, [(1, short)], replace(RECIPE, updates=2), tmp_path / "a.pt").network
+    network = fit.fit(shape, [(1, short)], replace(RECIPE, updates=2), tmp_path / "a").network
     assert fit.predict(network, short, 1, vocabulary.class_codes).shape[0] == 3
