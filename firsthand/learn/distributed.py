@@ -50,6 +50,12 @@ class Place:
             )
         return slice(self.rank * batch // self.world, (self.rank + 1) * batch // self.world)
 
+    def put(self, value: Tensor) -> Tensor:
+        """On this process's device, without waiting for what a GPU is at."""
+        if self.device.type == "cuda":
+            value = value.pin_memory()
+        return value.to(self.device, non_blocking=True)
+
     def total(self, value: Tensor) -> Tensor:
         """The sum over all processes."""
         if self.world > 1:
@@ -136,7 +142,8 @@ def _leave() -> None:
 def shard(losses: Losses, place: Place, trained: bool = True) -> Losses:
     """Split the weights over all processes, layer by layer (FSDP2; Zhao et al. 2023), in place.
 
-    On one process nothing changes. A network that is only `trained`'s average gives its
+    Each layer is moved to the device and split before the next, so that the whole need not fit
+    there. On one process nothing changes. A network that is only `trained`'s average gives its
     gathered weights back after each forward pass.
     """
     if place.mesh is not None:

@@ -6,6 +6,7 @@ windows.py and chance.py, what is written in checkpoint.py and metrics.py.
 """
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from firsthand.errors import Usage
+from firsthand.errors import Failed, Usage
 from firsthand.learn import checkpoint
 from firsthand.learn.distributed import Place, gathered, here, local, shard, whole
 from firsthand.learn.flops import peak_of, position_flops
@@ -35,6 +36,10 @@ CHECK_EVERY = 25  # updates between two looks at the development part
 LOOK_BATCH = 16  # windows of the development part at a time
 PATIENCE = 6  # looks without a better one before stopping
 AVERAGE = 0.98  # weights are averaged over about 50 updates
+# What a position keeps for the backward pass, for each feature of a layer or head and for each
+# value of a field: counted at 38 to 42 and 4 with bf16 by autocast, not compiled.
+FEATURE_BYTES, SCORE_BYTES = 42, 4
+ACTIVATION_BYTES = 24e9  # a GPU of 80 GB holds a network of 1 B parameters beside it
 PRECISIONS = ("fp32", "bf16")
 FREE = ("updates", "seconds", "log_every")  # what may differ when a run goes on
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -68,10 +73,12 @@ class Recipe:
             raise Usage(f"unknown precision {self.precision!r}", f"one of {PRECISIONS}")
 
 
-def recipe_for(size: int, seed: int, updates: int, seconds: float) -> Recipe:
+def recipe_for(
+    size: int, seed: int, updates: int, seconds: float, window: int = Recipe.window
+) -> Recipe:
     """The dial's other half: batch and rate for a network of this size."""
     batch, rate = 8 * max(1, size // 2), 2e-3 * size**-0.5
-    return Recipe(updates=updates, seconds=seconds, batch=batch, rate=rate, seed=seed)
+    return Recipe(updates, seconds, batch, window, rate, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -144,9 +151,11 @@ class _Fit:
         self.windows = Windows(lives, recipe.window, recipe.seed)
         self.looks = Looks(dev, self.shape.window) if dev else None
         self.rows = place.share(recipe.batch)
+        self.parts = parts_of(self.shape, recipe.batch // place.world, self.windows.window)
         self.bf16 = (recipe.precision or PRECISIONS[place.device.type == "cuda"]) == "bf16"
-        self._build(network.to(place.device))
+        self._build(network if place.mesh else network.to(place.device))
         self.weights = torch.tensor(self.shape.field_weights, device=place.device)
+        self.norm = torch.zeros(())
         self.update, self.spent_s, self.saved, self.saving_s = 0, 0.0, -1, 0.0
         self.best_nats: float | None = None
         self.best: dict[str, Tensor] | None = None
@@ -215,23 +224,25 @@ class _Fit:
         rate = recipe.rate * min(1.0, (self.update + 1) / recipe.warmup)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.network.train()
         batch, keys = self.windows.draw(self.update, recipe.batch, self.rows)
-        with self.cast():
-            losses = self.losses(*(part.to(self.place.device) for part in (*batch, keys)))
-        fields = losses.sum((0, 1))
+        drawn = [self.place.put(part).tensor_split(self.parts) for part in (*batch, keys)]
         # Gradients are averaged over the processes: hence times their number.
         share = self.place.world / (recipe.batch * self.windows.window * self.weights.sum())
         self.optimiser.zero_grad(set_to_none=True)
-        ((fields * self.weights).sum() * share).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        fields = torch.zeros_like(self.weights)
+        for part in zip(*drawn, strict=True):
+            with self.cast():
+                nats = self.losses(*part).sum((0, 1))
+            ((nats * self.weights).sum() * share).backward()
+            fields += nats.detach()
+        self.norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.update += 1
         self._average()
         self.busy_s += time.perf_counter() - began
         if self.update % recipe.log_every == 0 or self.update in (1, recipe.updates):
-            self.log(fields.detach(), whole(norm), rate)
-        return fields.detach()
+            self.log(fields, rate)
+        return fields
 
     def cast(self) -> AbstractContextManager:
         """bf16 where asked for."""
@@ -256,11 +267,23 @@ class _Fit:
     def _mark(self) -> None:
         self.busy_s, self.marked = 0.0, self.update
 
-    def log(self, fields: Tensor, norm: Tensor, rate: float) -> None:
+    def finite_norm(self) -> float:
+        """The gradient's length at the last update. Raises Failed where it is no number any
+        more, so that no such weights are ever saved; a look each time would stall a GPU."""
+        norm = float(whole(self.norm))
+        if not math.isfinite(norm):
+            raise Failed(
+                f"the training of {self.around.name} diverged by update {self.update}: "
+                f"its gradient is {norm}",
+                "train another size or with another seed; the last checkpoint is sound",
+            )
+        return norm
+
+    def log(self, fields: Tensor, rate: float) -> None:
         """One line of metrics.jsonl."""
         began, place = time.perf_counter(), self.place
         loss, each = self.mean(fields)
-        grad_norm = float(norm)
+        grad_norm = self.finite_norm()
         # On a GPU the updates are done only now.
         busy_s = self.busy_s + time.perf_counter() - began
         steps = self.recipe.batch * self.windows.window
@@ -284,8 +307,8 @@ class _Fit:
         place = self.place
         total = torch.zeros(len(self.weights) + 1, dtype=torch.float64, device=place.device)
         for batch, counts in self.looks.batches(LOOK_BATCH, place.rank, place.world):
-            losses = self.average_losses(*(part.to(place.device) for part in batch)).double()
-            mask = counts.to(place.device)
+            losses = self.average_losses(*map(place.put, batch)).double()
+            mask = place.put(counts)
             total[:-1] += (losses * mask[..., None]).sum((0, 1))
             total[-1] += mask.sum()
         nats = place.total(total)[:-1] / total[-1]
@@ -325,6 +348,7 @@ class _Fit:
         """Write a checkpoint, unless that of this update is there."""
         if self.saved == self.update:
             return
+        self.finite_norm()
         began = time.monotonic()
         notes = {
             "name": self.around.name, "config": self.config, "spent_s": self.spent_s,
@@ -353,16 +377,22 @@ class _Fit:
             state["step"].fill_(self.update)
 
 
+def parts_of(shape: Shape, rows: int, window: int) -> int:
+    """In how many equal parts a process takes its rows of an update, for memory's sake."""
+    features = shape.width * (shape.depth + len(shape.own_sizes))
+    row_bytes = window * (FEATURE_BYTES * features + SCORE_BYTES * sum(shape.own_sizes))
+    least = math.ceil(rows * row_bytes / ACTIVATION_BYTES)
+    return next((parts for parts in range(max(1, least), rows) if rows % parts == 0), rows)
+
+
 def compile_(network: Network) -> None:
     """torch.compile the parts that repeat, each once. By itself only where a GPU is.
 
     On one CPU core the first update costs 20 to 40 s more; after that size 1 gains nothing
     (13.2 against 13.6 ms an update), size 4 a tenth (185 against 206 ms), size 6 a fifteenth.
     """
-    for block in network.blocks:
-        block.compile()
-    for module in network.heads:
-        module.get_submodule("feed").compile()
+    for module in (*network.blocks, *network.heads):
+        module.compile()
 
 
 @torch.no_grad()

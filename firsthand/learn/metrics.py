@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from firsthand.errors import Failed
+
 
 class Metrics:
     """The lines of one network; other networks may have lines in the same file."""
@@ -36,9 +38,15 @@ class Metrics:
         """Add a line; what was written."""
         row = {"network": self.network, **line}
         if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+            except OSError as error:
+                raise Failed(
+                    f"the metrics {self.path} cannot be written: {error.strerror}",
+                    "free some disk space and start again: it goes on from the last checkpoint",
+                ) from error
         return row
 
     def _stands(self, line: str, update: int) -> bool:

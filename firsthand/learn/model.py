@@ -194,10 +194,9 @@ class Network(nn.Module):
         """State before each step's own fields: own [B,T,O], world [B,T,W], person [B] -> [B,T,D].
 
         `own[:, t]` only reaches the states after t. In training `keys` [B] int32 decide what
-        dropout hides of each row (chance.py); without them PyTorch's generator draws some.
+        dropout hides of each row (chance.py); without them nothing is hidden.
         """
         batch, steps, _ = own.shape
-        keys = self._keys(keys, person)
         done = sum(table(own[:, :-1, i]) for i, table in enumerate(self.own))
         x = torch.cat([self.start.expand(batch, 1, -1), done], dim=1)
         seen = self.world(world + self.world_offsets)  # [B, T, W, D]
@@ -213,24 +212,13 @@ class Network(nn.Module):
             x = block(x, turn, None if keys is None else turned(keys, 8 + number))
         return self.norm(x)
 
-    def _keys(self, keys: Tensor | None, person: Tensor) -> Tensor | None:
-        if not self.training:
-            return None
-        if keys is not None:
-            return keys
-        limit = 2**31 - 1
-        return torch.randint(-limit, limit, person.shape, dtype=torch.int32, device=person.device)
-
     def nats(self, state: Tensor, own: Tensor) -> Tensor:
         """Loss of each own field of each step: [B,T,D], [B,T,O] -> [B,T,O]."""
         losses = []
         for i, head in enumerate(self.heads):
-            logits = head(state, self.own[i].weight)
-            losses.append(
-                F.cross_entropy(logits.flatten(0, 1), own[..., i].flatten(), reduction="none")
-            )
+            losses.append(head(state, self.own[i].weight, own[..., i]))
             state = state + self.own[i](own[..., i])
-        return torch.stack(losses, dim=-1).view(own.shape)
+        return torch.stack(losses, dim=-1)
 
     def joint(self, state: Tensor, classes: Tensor) -> Tensor:
         """Log-probabilities over the closed list: [N,D], classes [C-1,O] -> [N,C], normalised.
@@ -276,10 +264,15 @@ class Head(nn.Module):
         self.norm, self.feed = nn.RMSNorm(shape.width), SwiGLU(shape.width)
         self.bias = nn.Parameter(torch.zeros(size))
 
-    def forward(self, state: Tensor, embedding: Tensor) -> Tensor:
-        """[..., D] -> [..., values]"""
+    def forward(self, state: Tensor, embedding: Tensor, truth: Tensor | None = None) -> Tensor:
+        """Scores [..., D] -> [..., values]; with the true values [...] their nats [...] instead,
+        for then the scores need never be written out where this is compiled."""
         x = self.norm(state)
-        return (x + self.feed(x)) @ embedding.T + self.bias
+        scores = (x + self.feed(x)) @ embedding.T + self.bias
+        if truth is None:
+            return scores
+        nats = F.cross_entropy(scores.flatten(0, -2), truth.flatten(), reduction="none")
+        return nats.view(truth.shape)
 
 
 def _rows_of(table: Tensor, rows: Tensor) -> Tensor:

@@ -89,10 +89,10 @@ class Looks:
 def overlapping(steps: int, window: int) -> list[tuple[int, int]]:
     """(start, first step that counts) of windows that overlap by half, so that each step sees
     at least half a window of the past: of the first window all steps count, then the second
-    half."""
-    half = window // 2
-    starts = range(0, max(1, steps - half), half)
-    return [(start, start if start == 0 else start + half) for start in starts]
+    half (its smaller one where the window is odd)."""
+    past = window - window // 2
+    starts = range(0, max(1, steps - past), window - past)
+    return [(start, start if start == 0 else start + past) for start in starts]
 
 
 def digest_of(lives: Sequence[tuple[int, Codes]], dev: Sequence[tuple[int, Codes, int]]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fitting import curve, lines
 from lives import life, lives
 
 from firsthand.errors import Usage
@@ -38,9 +39,8 @@ def fitted(folder: Path, name: str, updates: int) -> fit.Fitted:
     return fit.fit(shape, seen, recipe, folder / name, dev, None, around)
 
 
-def curve(folder: Path, name: str) -> list[tuple[int, float]]:
-    rows = [json.loads(line) for line in (folder / f"{name}.jsonl").open()]
-    return [(row["update"], row["loss"]) for row in rows if "loss" in row]
+def told(folder: Path, name: str) -> list[tuple[int, float]]:
+    return curve(folder / f"{name}.jsonl")
 
 
 def torchrun(*arguments: str, **more) -> subprocess.CompletedProcess:
@@ -74,8 +74,8 @@ def same_curve(got, wanted) -> None:
 
 
 def test_two_processes_have_the_loss_curve_of_one(one, two):
-    assert len(curve(one[0], "whole")) == WHOLE
-    same_curve(curve(two, "whole"), curve(one[0], "whole"))
+    assert len(told(one[0], "whole")) == WHOLE
+    same_curve(told(two, "whole"), told(one[0], "whole"))
 
 
 def test_two_processes_end_with_the_weights_of_one_on_each_of_them(one, two):
@@ -90,11 +90,11 @@ def test_two_processes_end_with_the_weights_of_one_on_each_of_them(one, two):
 
 
 def test_a_checkpoint_of_one_process_continues_on_two_and_back(one, two):
-    same_curve(curve(two, "one-then-two"), curve(one[0], "whole"))
+    same_curve(told(two, "one-then-two"), told(one[0], "whole"))
     notes = json.loads((two / "two-then-one" / f"step-{HALF}" / "notes.json").read_text())
     assert notes["world"] == 2
     fitted(two, "two-then-one", WHOLE)
-    same_curve(curve(two, "two-then-one"), curve(one[0], "whole"))
+    same_curve(told(two, "two-then-one"), told(one[0], "whole"))
 
 
 def test_the_command_trains_under_torchrun_as_alone(tmp_path):
@@ -113,10 +113,10 @@ def test_the_command_trains_under_torchrun_as_alone(tmp_path):
     assert config["finished"]
     assert sorted(config["numbers"]) == ["ann", "bob", "cat"]
     assert not (out / "state").exists()
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").open()]
-    told = [(row["network"], row["update"]) for row in lines if "loss" in row]
-    assert len(told) == len(set(told)) > 0  # one process tells, not both
-    assert all(row["mfu"] > 0 for row in lines if "loss" in row)
+    rows = [row for row in lines(out / "metrics.jsonl") if "loss" in row]
+    updates = [(row["network"], row["update"]) for row in rows]
+    assert len(updates) == len(set(updates)) > 0  # one process tells, not both
+    assert all(row["mfu"] > 0 for row in rows)
 
 
 def test_each_row_of_a_batch_belongs_to_one_process():

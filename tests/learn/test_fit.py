@@ -3,9 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fitting import RECIPE, school
+from fitting import RECIPE, curve, lines, school
 
+from firsthand.errors import Failed, Usage
 from firsthand.learn import fit
+from firsthand.learn.flops import position_flops
+from firsthand.learn.model import Network, shape_for
 
 
 class Cut(Exception):
@@ -59,3 +62,79 @@ def test_a_life_shorter_than_a_window_can_be_fitted_and_predicted(tmp_path):
     short = lives[0][1].cut(0, 3)
     network = fit.fit(shape, [(1, short)], replace(RECIPE, updates=2), tmp_path / "a").network
     assert fit.predict(network, short, 1, vocabulary.class_codes).shape[0] == 3
+
+
+def test_an_update_in_parts_is_the_update(tmp_path, monkeypatch):
+    _, shape, lives = school()
+    around = [fit.Around(metrics=tmp_path / f"{name}.jsonl") for name in "ab"]
+    fit.fit(shape, lives, RECIPE, tmp_path / "a", (), None, around[0])
+    assert fit.parts_of(shape, 4, 32) == 1
+    monkeypatch.setattr(fit, "ACTIVATION_BYTES", 1e6)
+    assert fit.parts_of(shape, 4, 32) == 2
+    fit.fit(shape, lives, RECIPE, tmp_path / "b", (), None, around[1])
+    whole, parts = (curve(a.metrics) for a in around)
+    assert [loss for _, loss in parts] == pytest.approx([x for _, x in whole], rel=1e-5)
+    monkeypatch.setattr(fit, "ACTIVATION_BYTES", 1.0)
+    assert fit.parts_of(shape, 4, 32) == 4  # a row at a time is the least
+
+
+def test_the_dial_reaches_a_billion_parameters_with_memory_to_spare():
+    shape = shape_for(24, [1001] * 16, [17, 9], 1000, window=512)
+    with torch.device("meta"):
+        assert 0.9e9 < sum(p.numel() for p in Network(shape).parameters()) < 1.2e9
+    recipe = fit.recipe_for(24, 0, 1, 1.0, window=512)
+    assert recipe.batch % fit.parts_of(shape, recipe.batch, 512) == 0
+    assert fit.parts_of(shape, recipe.batch, 512) == 6
+
+
+def test_bf16_learns_what_float32_learns(tmp_path):
+    _, shape, lives = school()
+    ends = []
+    for precision in fit.PRECISIONS:
+        recipe = replace(RECIPE, updates=60, precision=precision)
+        around = fit.Around(metrics=tmp_path / f"{precision}.jsonl")
+        fit.fit(shape, lives, recipe, tmp_path / precision, (), None, around)
+        losses = [loss for _, loss in curve(around.metrics)]
+        assert np.mean(losses[-10:]) < losses[0] - 0.3
+        ends.append(losses)
+    assert ends[0] != ends[1]
+    assert np.mean(ends[1][-10:]) == pytest.approx(np.mean(ends[0][-10:]), rel=0.02)
+
+
+def test_a_network_that_diverges_is_told_and_not_saved(tmp_path, monkeypatch):
+    _, shape, lives = school()
+    fit.fit(shape, lives, replace(RECIPE, updates=4), tmp_path / "a")
+    step = fit._Fit.step
+
+    def broken(self):
+        if self.update == 6:
+            next(self.network.parameters()).data.fill_(float("nan"))
+        return step(self)
+
+    monkeypatch.setattr(fit._Fit, "step", broken)
+    around = fit.Around("scout-0")
+    with pytest.raises(Failed, match="scout-0 diverged by update 7: its gradient is nan"):
+        fit.fit(shape, lives, RECIPE, tmp_path / "a", (), None, around)
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["step-4"]
+
+
+def test_each_update_is_told_with_speed_and_the_share_of_the_peak(tmp_path):
+    _, shape, lives = school()
+    seen = []
+    around = fit.Around("net", None, tmp_path / "m.jsonl", watch=seen.append, peak=1e9)
+    fit.fit(shape, lives, RECIPE, tmp_path / "a", (), None, around)
+    assert seen == lines(tmp_path / "m.jsonl")
+    assert [row["update"] for row in seen] == list(range(1, 13))
+    for row in seen:
+        assert row["tokens"] == row["update"] * 4 * 32 * 2
+        assert row["loss"] == pytest.approx(np.mean(row["fields"]), rel=1e-5)
+        per_position = row["tokens_per_s"] / 2 * position_flops(shape, 32)
+        assert row["mfu"] == pytest.approx(per_position / 1e9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 0}, {"updates": 0}, {"rate": 0.0}, {"seed": -1}, {"precision": "fp8"}]
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(wrong):
+    with pytest.raises(Usage):
+        replace(RECIPE, **wrong)
