@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ from fitting import curve, lines
 from lives import life, lives
 
 from firsthand.errors import Usage
-from firsthand.learn import distributed, fit
+from firsthand.learn import checkpoint, distributed, fit
 from firsthand.learn.distributed import Place, device_of
 from firsthand.learn.model import shape_for
 from firsthand.learn.train import train
@@ -54,9 +55,12 @@ def torchrun(*arguments: str, **more) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory) -> Path:
-    """What two processes fitted: unbroken, half the way, and on from one process's half."""
+    """What two processes fitted: unbroken, cut, killed, and on from one process's half."""
     folder = tmp_path_factory.mktemp("two")
     fitted(folder, "one-then-two", HALF)
+    assert torchrun(__file__, str(folder), "die").returncode != 0
+    left = sorted(path.name for path in (folder / "killed").iterdir())
+    assert left == ["partial", "step-2", "step-3"]  # died as it wrote step-4
     done = torchrun(__file__, str(folder))
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
@@ -95,6 +99,14 @@ def test_a_checkpoint_of_one_process_continues_on_two_and_back(one, two):
     assert notes["world"] == 2
     fitted(two, "two-then-one", WHOLE)
     same_curve(told(two, "two-then-one"), told(one[0], "whole"))
+
+
+def test_two_processes_go_on_exactly_where_they_were_cut(two):
+    assert told(two, "cut") == told(two, "whole")
+
+
+def test_two_processes_go_on_exactly_where_one_was_killed_while_it_wrote(two):
+    assert told(two, "killed") == told(two, "whole")
 
 
 def test_the_command_trains_under_torchrun_as_alone(tmp_path):
@@ -154,9 +166,26 @@ def test_training_alone_needs_no_torchrun(tmp_path):
     assert summary["people"] == 3
 
 
-def _as_torchrun_starts_it(folder: Path) -> None:
+def _die_while_writing(folder: Path) -> None:
+    """Fit, saving after each update; the first process kills itself as it writes the fourth."""
+    write = checkpoint._write
+
+    def dying(path: Path, value) -> None:
+        if path.name == checkpoint.NOTES and value["update"] == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(path, value)
+
+    checkpoint._write = dying
+    fit.SAVE_EVERY_S, fit.SAVE_SHARE = -1.0, 1e9
+    fitted(folder, "killed", WHOLE)
+
+
+def _fit_all(folder: Path) -> None:
     """What each of the two processes does in the fixture `two`."""
     result = fitted(folder, "whole", WHOLE)
+    fitted(folder, "killed", WHOLE)
+    fitted(folder, "cut", HALF)
+    fitted(folder, "cut", WHOLE)
     fitted(folder, "two-then-one", HALF)
     fitted(folder, "one-then-two", WHOLE)
     place = distributed.here()
@@ -166,4 +195,4 @@ def _as_torchrun_starts_it(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _as_torchrun_starts_it(Path(sys.argv[1]))
+    (_die_while_writing if "die" in sys.argv else _fit_all)(Path(sys.argv[1]))
