@@ -1,228 +1,301 @@
 """The tokeniser: measurements of the world and of the body become a few discrete tokens.
 
-Fitted on the training days of one release, without labels or gradients: principal components,
-then finite scalar quantisation (FSQ: Mentzer et al. 2023), which rounds each bounded component
-to a few levels. Pictures are taken apart first: `place` says where, `scene` what differs there.
+Fitted on the training days of one release, without labels: trained codes for scenes and hands
+(scene.py, latent.py), closed-form ones for motion and sound (egomotion.py, scale.py), a list of
+words. It keeps all its numbers as tables; its digest goes into the lineage.
 """
 
 import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load, save
 
-from firsthand.errors import Damaged
+from firsthand.errors import Damaged, NotFound, Usage
+from firsthand.learn.bottleneck import Tables, choose, of_prefix, part, with_prefix
+from firsthand.learn.egomotion import EgoMotion, fit_egomotion
+from firsthand.learn.encoders import Encoder
+from firsthand.learn.eye import Look, Second, Sight
+from firsthand.learn.latent import Hands, fit_hands
+from firsthand.learn.places import Places, fit_places
+from firsthand.learn.scale import BLANK, Scale, fit_scale
+from firsthand.learn.scene import SCENE_TOKENS, Scene, fit_scene
 
-PLACES = 12
-SCENE_LEVELS = (5,) * 16
+MOST_PICTURES = 1200  # that places are fitted on
 SOUND_LEVELS = (4, 3, 3)
-BODY_LEVELS = (4, 3, 3)
-SPREAD = 0.8  # of a standard deviation per unit before tanh: fills the levels about evenly
-MOST_PICTURES = 1200  # that the tokeniser is fitted on
-BLANK = "-"  # the token of what was not measured
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Principal components [K, D] of measurements [., D], whitened, and levels to round to."""
-
-    mean: np.ndarray
-    axes: np.ndarray
-    levels: np.ndarray
-
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """[T, D] -> level numbers [T, K]; each is between 0 and levels - 1."""
-        bounded = np.tanh(SPREAD * (values - self.mean) @ self.axes.T)
-        return np.rint((bounded + 1) / 2 * (self.levels - 1)).astype(np.int64)
-
-
-def fit_scale(values: np.ndarray, levels: tuple[int, ...]) -> Scale:
-    """The whitened components of largest variance of values [T, D]; fewer where T is small."""
-    mean = values.mean(0)
-    count = min(len(levels), values.shape[1])
-    axes = np.zeros((len(levels), values.shape[1]))
-    centred = values - mean
-    # The smaller Gram matrix has the same spectrum.
-    if len(values) <= values.shape[1]:
-        variance, vectors = np.linalg.eigh(centred @ centred.T)
-        vectors = centred.T @ vectors
-        vectors /= np.linalg.norm(vectors, axis=0) + 1e-12
-    else:
-        variance, vectors = np.linalg.eigh(centred.T @ centred)
-    best = np.argsort(-variance)[:count]
-    deviation = np.sqrt(np.maximum(variance[best], 0) / len(values))
-    # The sign of a component is arbitrary: fix it, so that the same data give the same tokens.
-    found = vectors[:, best].T
-    found = found * np.sign(found[np.arange(len(found)), np.abs(found).argmax(1)])[:, None]
-    known = deviation > 1e-6 * (deviation[:1].max(initial=0) + 1e-12)
-    axes[: len(found)] = np.where(known[:, None], found / (deviation[:, None] + 1e-12), 0.0)
-    return Scale(mean, axes, np.array(levels))
+MOST_WORDS = 1000
+OTHER_WORD = "?"
+LEAST_CHANGES, LEAST_PICTURES = 8, 2  # that a trained code is fitted on
+FORMAT = "firsthand-tokeniser/2"
+TABLES, SOURCE = "tables.safetensors", "encoder.json"
 
 
 @dataclass
 class Measured:
-    """Measurements at T times: pictures [T, PICTURE], sound, IMU and image motion [T, .]."""
+    """Measurements of T times: pictures [T, PICTURE] (all 0: none) and, with an encoder, its
+    features [T, D]; sound [T, BANDS]; motion felt [R, FELT] and seen [R, SEEN], R = T for looks
+    and 4 T for seconds; changes [2 T, 2, CHANGE] and words [T] of seconds."""
 
     pictures: list[np.ndarray] = field(default_factory=list)
+    features: list[np.ndarray] = field(default_factory=list)
     sound: list[np.ndarray] = field(default_factory=list)
-    imu: list[np.ndarray] = field(default_factory=list)
-    flow: list[np.ndarray] = field(default_factory=list)
+    felt: list[np.ndarray] = field(default_factory=list)
+    seen: list[np.ndarray] = field(default_factory=list)
+    changes: list[np.ndarray] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
-    def add(self, look: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
-        """Append what Eye.look returned."""
-        for column, value in zip(
-            (self.pictures, self.sound, self.imu, self.flow), look, strict=True
-        ):
-            column.append(value)
+    def sight(self, sight: Sight, features: np.ndarray | None) -> None:
+        """Add what was in sight at a time."""
+        self.pictures.append(sight.picture)
+        if features is not None:
+            self.features.append(features)
+
+    def look(self, look: Look) -> None:
+        """Add what was sensed in the second before a time."""
+        self.sound.append(look.sound)
+        self.felt.append(look.felt)
+        self.seen.append(look.seen)
+
+    def second(self, second: Second) -> None:
+        """Add what happened in a second."""
+        self.sound.append(second.sound)
+        self.felt.extend(second.felt)
+        self.seen.extend(second.seen)
+        # Half precision: an hour of changes is 66 MB then.
+        self.changes.extend(second.changes.astype(np.float16))
+        self.words.append(second.word)
+
+    def join(self, other: "Measured") -> None:
+        """Add all that the other holds."""
+        for name, rows in vars(self).items():
+            rows.extend(getattr(other, name))
 
 
 @dataclass(frozen=True)
 class Tokeniser:
-    """The fitted tables by name; `encode` is the only thing that others need."""
+    """Fitted codes. What the training days did not show has none, and gives BLANK."""
 
-    tables: dict[str, np.ndarray]
+    scene: Scene | None
+    places: Places | None
+    motion: EgoMotion
+    hands: Hands | None
+    sound: Scale | None
+    words: tuple[str, ...]
+    encoder: str = ""  # digest of the encoder whose features the scene is made of
+
+    @property
+    def tables(self) -> Tables:
+        """All numbers by name; `Tokeniser.of` reads them back."""
+        found = with_prefix("motion", self.motion.tables)
+        if self.scene:
+            found |= with_prefix("scene", self.scene.tables)
+        if self.places:
+            found |= with_prefix("places", self.places.tables)
+        if self.hands:
+            found |= with_prefix("hands", self.hands.tables)
+        if self.sound:
+            found |= with_prefix("sound", vars(self.sound))
+        about = {"format": FORMAT, "words": self.words, "encoder": self.encoder}
+        found["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+        return {name: np.ascontiguousarray(value) for name, value in found.items()}
+
+    @classmethod
+    def of(cls, tables: Tables) -> "Tokeniser":
+        """The tokeniser with these tables."""
+        about = json.loads(tables["about"].tobytes())
+        if about["format"] != FORMAT:
+            raise Damaged(f"the tokeniser has format {about['format']!r}", "train the model again")
+
+        def has(name: str) -> bool:
+            return any(key.startswith(f"{name}.") for key in tables)
+
+        return cls(
+            Scene.of(of_prefix("scene", tables)) if has("scene") else None,
+            Places(**of_prefix("places", tables)) if has("places") else None,
+            EgoMotion.of(of_prefix("motion", tables) if has("motion") else {}),
+            Hands.of(of_prefix("hands", tables)) if has("hands") else None,
+            Scale(**of_prefix("sound", tables)) if has("sound") else None,
+            tuple(about["words"]),
+            about["encoder"],
+        )
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the tables."""
+        """SHA-256 of all that decides about a token."""
         return hashlib.sha256(save(self.tables)).hexdigest()
 
-    def scale(self, name: str) -> Scale | None:
-        """One channel's scale, or None where the training days had no such channel."""
-        if f"{name}.mean" not in self.tables:
-            return None
-        return Scale(*(self.tables[f"{name}.{part}"] for part in ("mean", "axes", "levels")))
+    def scenes(self, measured: Measured) -> list[tuple[str, ...]]:
+        """The eight scene tokens of each picture, such as "17"."""
+        return _named(*self._scene_codes(measured), SCENE_TOKENS)
+
+    def scene_levels(self, measured: Measured) -> list[tuple[str, ...]]:
+        """The same taken apart into levels. A thousand labelled actions are too few to learn
+        what 25 values of a token mean: 1.76 nats an action with tokens, 1.72 with levels."""
+        codes, seen = self._scene_codes(measured)
+        count = 0 if self.scene is None else len(self.scene.token_levels)
+        if self.scene is not None:
+            codes = part(codes.reshape(-1), self.scene.token_levels).reshape(len(codes), -1)
+        return _named(codes, seen, SCENE_TOKENS * count)
+
+    def _scene_codes(self, measured: Measured) -> tuple[np.ndarray, np.ndarray]:
+        """Codes [T, 8] and whether there was a picture [T]."""
+        seen = np.array([picture.any() for picture in measured.pictures], dtype=bool)
+        codes = np.zeros((len(seen), SCENE_TOKENS), dtype=np.int64)
+        if self.scene is None or not seen.any():
+            return codes, np.zeros(len(seen), dtype=bool)
+        rows = measured.features if self.encoder else measured.pictures
+        if len(rows) != len(seen):
+            raise Usage(
+                "this tokeniser needs a pretrained encoder's features",
+                "give the folder of the encoder that it was fitted with",
+            )
+        codes[seen] = self.scene.encode(np.stack(rows)[seen])
+        return codes, seen
+
+    def spots(self, measured: Measured) -> list[str]:
+        """Which place each picture shows, such as p3."""
+        if self.places is None or not measured.pictures:
+            return [BLANK] * len(measured.pictures)
+        spots = self.places.encode(np.stack(measured.pictures))
+        known = zip(spots, measured.pictures, strict=True)
+        return [f"p{spot}" if picture.any() else BLANK for spot, picture in known]
+
+    def sounds(self, measured: Measured) -> list[str]:
+        """One token for each sound."""
+        if self.sound is None or not measured.sound:
+            return [BLANK] * len(measured.sound)
+        return self.sound.tokens("sound", np.stack(measured.sound))
+
+    def motions(self, measured: Measured) -> list[str]:
+        """One token for each row of motion: from motion samples, else from the pictures."""
+        if not measured.felt:
+            return []
+        return self.motion.encode(np.stack(measured.felt), np.stack(measured.seen))
+
+    def doings(self, measured: Measured) -> list[str]:
+        """One token for each change between pictures: what hands and things did."""
+        if self.hands is None or not measured.changes:
+            return [BLANK] * len(measured.changes)
+        return self.hands.encode(np.stack(measured.changes).astype(np.float32))
+
+    def said(self, measured: Measured) -> list[str]:
+        """Each word, or OTHER_WORD for one that is rare in the training days."""
+        known = set(self.words)
+        return [(word if word in known else OTHER_WORD) if word else BLANK
+                for word in measured.words]  # fmt: skip
+
+    def looks(self, measured: Measured) -> list[tuple[str, ...]]:
+        """For each look its fields as `look_fields` names them."""
+        parts = zip(
+            self.spots(measured), self.scene_levels(measured), self.sounds(measured),
+            self.motions(measured), strict=True,
+        )  # fmt: skip
+        return [(place, *levels, heard, moved) for place, levels, heard, moved in parts]
 
     @property
-    def scene_slots(self) -> list[str]:
-        """Names of the scene's fields."""
-        return ["place", *(f"scene{i}" for i in range(len(SCENE_LEVELS)))]
+    def look_fields(self) -> tuple[str, ...]:
+        """Names of what is known before an event."""
+        count = 0 if self.scene is None else SCENE_TOKENS * len(self.scene.token_levels)
+        return ("place", *(f"scene{number}" for number in range(count)), "heard", "moved")
 
-    def scenes(self, pictures: list[np.ndarray]) -> list[tuple[str, ...]]:
-        """The place and scene tokens of pictures."""
-        blank = (BLANK,) * len(self.scene_slots)
-        coarse, fine = self.scale("coarse"), self.scale("scene")
-        if coarse is None or fine is None or not pictures:
-            return [blank] * len(pictures)
-        rows = []
-        for start in range(0, len(pictures), 256):
-            stack = np.stack(pictures[start : start + 256]).astype(np.float64)
-            spots = project(coarse, stack)
-            place = nearest(spots, self.tables["places"])
-            codes = fine.encode(stack - self.tables["views"][place])
-            for picture, spot, code in zip(stack, place, codes, strict=True):
-                seen = picture.any()
-                rows.append((f"p{spot}", *(str(level) for level in code)) if seen else blank)
+    def seconds(self, measured: Measured) -> list[tuple[str, ...]]:
+        """For each second the wearer's slots, in the order of ticks.WEARER."""
+        motion, hands = self.motions(measured), self.doings(measured)
+        rest = zip(self.sounds(measured), self.said(measured), strict=True)
+        rows: list[tuple[str, ...]] = []
+        for number, (sound, word) in enumerate(rest):
+            a, b, c, d = motion[4 * number : 4 * number + 4]
+            first, second = hands[2 * number : 2 * number + 2]
+            rows.append((a, b, first, c, d, second, sound, word))
         return rows
 
-    def sounds(self, sound: list[np.ndarray]) -> list[str]:
-        """One token for the sound of a second."""
-        return self._joint("sound", sound)
 
-    def bodies(self, imu: list[np.ndarray], flow: list[np.ndarray]) -> list[str]:
-        """One token for how the body moved: from motion samples, else from the picture."""
-        felt, seen = self._joint("imu", imu), self._joint("flow", flow)
-        return [a if a != BLANK else b for a, b in zip(felt, seen, strict=True)]
+def fit_tokeniser(
+    measured: Measured,
+    seed: int = 0,
+    encoder: str = "",
+    progress: Callable[[float], None] | None = None,
+) -> Tokeniser:
+    """Fit on measurements of training days; the same ones and seed give the same tokeniser.
 
-    def _joint(self, name: str, values: list[np.ndarray]) -> list[str]:
-        """Level numbers written one after the other, such as imu:2.0.1."""
-        scale = self.scale(name)
-        if scale is None or not values:
-            return [BLANK] * len(values)
-        stack = np.stack(values)
-        known = np.isfinite(stack).all(1)
-        codes = scale.encode(np.where(known[:, None], stack, scale.mean))
-        return [
-            f"{name}:" + ".".join(map(str, row)) if ok else BLANK
-            for row, ok in zip(codes, known, strict=True)
-        ]
-
-
-def project(scale: Scale, values: np.ndarray) -> np.ndarray:
-    """Components [T, K] of values [T, D]."""
-    return (values - scale.mean) @ scale.axes.T
-
-
-def fit_tokeniser(measured: Measured, seed: int = 0) -> Tokeniser:
-    """Fit on measurements of training days alone."""
-    tables: dict[str, np.ndarray] = {}
-
-    def keep(name: str, scale: Scale) -> None:
-        tables.update(
-            {f"{name}.{part}": getattr(scale, part) for part in ("mean", "axes", "levels")}
-        )
-
-    seen = [picture for picture in measured.pictures if picture.any()]
-    if seen:
-        # Enough for some thirty components, and it bounds time and memory.
-        chance = np.random.default_rng(seed)
-        if len(seen) > MOST_PICTURES:
-            seen = [seen[i] for i in sorted(chance.choice(len(seen), MOST_PICTURES, replace=False))]
-        stack = np.stack(seen).astype(np.float64)
-        coarse = fit_scale(stack, (2,) * 8)
-        # Where one is shows in the large components: they are not whitened for this.
-        size = np.maximum(np.linalg.norm(coarse.axes, axis=1, keepdims=True), 1e-12)
-        coarse = Scale(coarse.mean, coarse.axes / size, coarse.levels)
-        spots = project(coarse, stack)
-        places = cluster(spots, min(PLACES, len(stack)), chance)
-        member = nearest(spots, places)
-        views = np.stack([
-            stack[member == p].mean(0) if (member == p).any() else stack.mean(0)
-            for p in range(len(places))
-        ])  # fmt: skip
-        keep("coarse", coarse)
-        keep("scene", fit_scale(stack - views[member], SCENE_LEVELS))
-        tables |= {"places": places, "views": views}
-    for name, values, levels in (
-        ("sound", measured.sound, SOUND_LEVELS),
-        ("imu", measured.imu, BODY_LEVELS),
-        ("flow", measured.flow, BODY_LEVELS),
-    ):
-        known = [row for row in values if np.isfinite(row).all()]
-        if len(known) >= 2:
-            keep(name, fit_scale(np.stack(known), levels))
-    return Tokeniser(tables)
+    `encoder` is the digest of the encoder that gave the features, "" for none.
+    """
+    tell = progress or (lambda _: None)
+    seen = np.array([picture.any() for picture in measured.pictures], dtype=bool)
+    scene, places = None, None
+    if seen.sum() >= LEAST_PICTURES:
+        pictures = np.stack(measured.pictures)[seen]
+        rows = np.stack(measured.features)[seen] if encoder else pictures
+        scene = fit_scene(rows, seed=seed, progress=lambda share: tell(0.5 * share))
+        places = fit_places(choose(pictures, MOST_PICTURES, seed), seed)
+    hands = None
+    changes = [row for row in measured.changes if np.isfinite(row[0, 0])]
+    if len(changes) >= LEAST_CHANGES:
+        hands = fit_hands(
+            np.stack(changes).astype(np.float32), seed=seed,
+            progress=lambda share: tell(0.5 + 0.5 * share),
+        )  # fmt: skip
+    heard = [row for row in measured.sound if np.isfinite(row).all()]
+    sound = fit_scale(np.stack(heard), SOUND_LEVELS) if len(heard) >= 2 else None
+    if measured.felt:
+        motion = fit_egomotion(np.stack(measured.felt), np.stack(measured.seen))
+    else:
+        motion = EgoMotion({})
+    counts = Counter(word for word in measured.words if word)
+    common = sorted(counts, key=lambda word: (-counts[word], word))[:MOST_WORDS]
+    return Tokeniser(scene, places, motion, hands, sound, tuple(common), encoder)
 
 
-def cluster(points: np.ndarray, count: int, chance: np.random.Generator) -> np.ndarray:
-    """Centres [P, K] of clusters: k-means (Lloyd 1982) from k-means++ starts, best of four."""
-    best, least = points[:1], np.inf
-    for _ in range(4):
-        centres = points[chance.integers(len(points))][None]
-        while len(centres) < count:
-            distance = ((points[:, None] - centres[None]) ** 2).sum(-1).min(1)
-            if distance.sum() <= 0:
-                break
-            pick = chance.choice(len(points), p=distance / distance.sum())
-            centres = np.concatenate([centres, points[pick][None]])
-        for _ in range(30):
-            member = nearest(points, centres)
-            centres = np.stack([
-                points[member == c].mean(0) if (member == c).any() else centres[c]
-                for c in range(len(centres))
-            ])  # fmt: skip
-        loss = float(((points - centres[nearest(points, centres)]) ** 2).sum())
-        if loss < least:
-            best, least = centres, loss
-    return best
+def _named(codes: np.ndarray, seen: np.ndarray, count: int) -> list[tuple[str, ...]]:
+    blank = (BLANK,) * count
+    return [tuple(map(str, row)) if ok else blank
+            for row, ok in zip(codes.tolist(), seen, strict=True)]  # fmt: skip
 
 
-def nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Number of the nearest centre of each point."""
-    return ((points[:, None] - centres[None]) ** 2).sum(-1).argmin(1)
-
-
-def save_tokeniser(tokeniser: Tokeniser, folder: Path) -> None:
-    """Write the tables into this folder."""
+def save_tokeniser(tokeniser: Tokeniser, folder: Path, encoder: Path | None = None) -> None:
+    """Write the tables into this folder, and where the encoder's folder is."""
     folder.mkdir(parents=True, exist_ok=True)
-    tables = {name: np.ascontiguousarray(value) for name, value in tokeniser.tables.items()}
-    (folder / "tables.safetensors").write_bytes(save(tables))
+    (folder / TABLES).write_bytes(save(tokeniser.tables))
+    (folder / SOURCE).unlink(missing_ok=True)
+    if encoder is not None:
+        (folder / SOURCE).write_text(json.dumps({"folder": str(encoder.resolve())}))
 
 
 def load_tokeniser(folder: Path) -> Tokeniser:
-    """The tokeniser written by `save_tokeniser`."""
+    """The tokeniser written by `save_tokeniser`. NotFound without one; Damaged where its file is
+    not what was written."""
+    path = folder / TABLES
+    if not path.is_file():
+        raise NotFound(f"there is no tokeniser in {folder}", "train the model again")
     try:
-        return Tokeniser(load((folder / "tables.safetensors").read_bytes()))
+        return Tokeniser.of(load(path.read_bytes()))
+    except Damaged:
+        raise
     except Exception as error:
-        raise Damaged(f"the tokeniser in {folder} cannot be read", "train again") from error
+        raise Damaged(f"the tokeniser {path} cannot be read", "train the model again") from error
+
+
+def encoder_folder(folder: Path, given: Path | None) -> Path | None:
+    """Where the encoder of the tokeniser in this folder is: as given, else as noted."""
+    path = folder / SOURCE
+    if given is not None or not path.is_file():
+        return given
+    try:
+        return Path(json.loads(path.read_text())["folder"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path} does not name the encoder's folder", "give it again") from error
+
+
+def check_encoder(tokeniser: Tokeniser, encoder: Encoder | None) -> None:
+    """Usage unless this is the encoder that the tokeniser was fitted with, or both have none."""
+    has = encoder.digest if encoder else ""
+    if tokeniser.encoder != has:
+        raise Usage(
+            f"the tokeniser was fitted with encoder {tokeniser.encoder[:12] or 'none'}, "
+            f"this one is {has[:12] or 'none'}",
+            "give the folder of the same encoder, or train again",
+        )

@@ -4,19 +4,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from lives import release, sample
+from test_encoders import encoder_in
 
-from firsthand.errors import Damaged
-from firsthand.learn.clips import Eye, read_clip, shift
+from firsthand.errors import Damaged, NotFound, Usage
+from firsthand.learn.clips import read_clip
 from firsthand.learn.evaluate import evaluate
+from firsthand.learn.eye import Eye
 from firsthand.learn.footage import streams_of
-from firsthand.learn.tokeniser import (
-    BLANK,
-    Measured,
-    fit_tokeniser,
-    load_tokeniser,
-    save_tokeniser,
-)
+from firsthand.learn.scale import BLANK
+from firsthand.learn.ticks import AHEAD, SCENE, WEARER, foretell
 from firsthand.learn.train import train
+from firsthand.release.clip import cut_clip
+from firsthand.shard import Sample
 
 DAY_S, SECOND_NS = 86_400, 10**9
 START_NS = 1_767_600_000 * SECOND_NS
@@ -57,14 +56,113 @@ def test_a_stored_tokeniser_gives_the_same_streams(labelled, tmp_path):
 def test_without_labels_seconds_become_steps_of_the_wearers_own_slots(tmp_path):
     folder = release(tmp_path / "r", {"ann": samples("ann", 1, False, seconds=20)})
     (stream,) = streams_of(folder, tmp_path / "t")
-    assert (stream.kind, stream.own, len(stream)) == ("ticks", ("motion", "sound"), 20)
+    assert (stream.kind, stream.own, stream.world) == ("ticks", WEARER, SCENE)
+    assert len(WEARER) + len(SCENE) == 16
+    assert len(stream) == 20
+    assert all(step.stop_ns - step.start_ns == SECOND_NS for step in stream.steps)
+    for name, at in (("imu", 0), ("h", 2), ("sound", 6)):
+        assert stream.steps[5].own[at].startswith(name)
+    # No picture had ended before the first second, and none is made up.
+    assert set(stream.steps[0].world) == {BLANK} != set(stream.steps[1].world)
     out = tmp_path / "m"
     train(folder, None, out, updates=3)
     result = evaluate(out)
-    assert result["target"] == "own_slots"
     assert result["nats_per_action"] is None
     assert result["claim"] == "none"
-    assert np.isfinite([result["nats_per_own_slot"], *result["baselines"].values()]).all()
+
+
+def test_the_same_release_and_seed_give_the_same_ticks(labelled, tmp_path):
+    first = streams_of(labelled, tmp_path / "a", kind="ticks")
+    assert streams_of(labelled, tmp_path / "b", kind="ticks") == first
+    assert streams_of(labelled, tmp_path / "a", kind="ticks", fitted=True) == first
+    assert len(first[0].lineage["tokeniser"]) == 64
+
+
+def test_labels_are_the_words_of_ticks(labelled, tmp_path):
+    ann, _ = streams_of(labelled, tmp_path / "t", kind="ticks")
+    day = [step.own[WEARER.index("word")] for step in ann.steps[:12]]
+    assert day == ["-", "fill kettle", "-", "-", "pour tea", "-", "-", "wash cup", "-", "-",
+                   "fill kettle", "-"]  # fmt: skip
+
+
+def test_a_transcript_is_told_a_word_a_second_never_before_it_was_said(tmp_path):
+    said = {"start_ns": SECOND_NS, "stop_ns": 2 * SECOND_NS, "fields": {"words": "put it on now"}}
+    (one,) = samples("ann", 1, False, seconds=10)
+    one = replace(one, files=one.files | {"events.json": json.dumps([said]).encode()})
+    (stream,) = streams_of(release(tmp_path / "r", {"ann": [one]}), tmp_path / "t")
+    words = [step.own[-1] for step in stream.steps]
+    assert words[:6] == ["-", "put", "it", "on", "now", "-"]
+
+
+def test_a_kind_of_stream_that_there_is_not_is_refused(labelled, tmp_path):
+    with pytest.raises(Usage, match="'frames'"):
+        streams_of(labelled, tmp_path / "t", kind="frames")
+
+
+def test_what_comes_later_alters_no_token_before(tmp_path):
+    """The same minute, and another one instead: all tokens of the first are as they were."""
+    first = [sample("ann", START_NS + n * 8 * SECOND_NS, 8, n, True) for n in range(3)]
+    other = sample("ann", START_NS + 16 * SECOND_NS, 8, 9, True)
+    before = release(tmp_path / "a", {"ann": first})
+    after = release(tmp_path / "b", {"ann": [*first[:2], other]})
+    for kind, steps in (("ticks", 16), ("events", 4)):
+        folder = tmp_path / kind
+        (left,) = streams_of(before, folder, kind=kind)
+        (right,) = streams_of(after, folder, kind=kind, fitted=True)
+        assert left.steps[:steps] == right.steps[:steps]
+        assert left.steps[steps:] != right.steps[steps:]
+
+
+def test_the_tokeniser_never_saw_the_held_out_day(labelled, tmp_path):
+    """Another last day gives the same tables."""
+    lives = {p: samples(p, 4, True) for p in ("ann", "bob")}
+    for number, life in enumerate(lives.values()):
+        last = life[-1]
+        life[-1] = sample(last.person, last.start_ns, 12, 90 + number, True)
+    other = release(tmp_path / "r", lives)
+    for kind in ("events", "ticks"):
+        streams_of(labelled, tmp_path / kind / "a", kind=kind)
+        streams_of(other, tmp_path / kind / "b", kind=kind)
+        files = [tmp_path / kind / name / "tables.safetensors" for name in "ab"]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_an_encoder_that_the_user_has_looks_at_the_pictures(labelled, tmp_path):
+    folder = encoder_in(tmp_path / "e")
+    first = streams_of(labelled, tmp_path / "t", kind="ticks", encoder=folder)
+    plain = streams_of(labelled, tmp_path / "p", kind="ticks")
+    assert [s.own for s in first[0].steps] == [s.own for s in plain[0].steps]
+    assert [s.world for s in first[0].steps] != [s.world for s in plain[0].steps]
+    assert first[0].lineage["tokeniser"] != plain[0].lineage["tokeniser"]
+    # Where it lies is remembered, and another one is refused.
+    assert streams_of(labelled, tmp_path / "t", kind="ticks", fitted=True) == first
+    other = encoder_in(tmp_path / "o", seed=1)
+    with pytest.raises(Usage, match="was fitted with encoder"):
+        streams_of(labelled, tmp_path / "t", fitted=True, encoder=other)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(NotFound, match=r"model\.safetensors"):
+        streams_of(labelled, tmp_path / "t", fitted=True)
+
+
+@pytest.mark.data
+def test_real_clips_become_ticks_with_motion_and_changes_seen(test_data, tmp_path):
+    lives = {}
+    for number, path in enumerate(sorted((test_data / "clips").glob("*.mp4"))):
+        video, pictures, _ = cut_clip(path.read_bytes(), 0.0, 8.0, (160, 120), False)
+        meta = {"fps": 4, "gap_before": "none", "pictures": pictures}
+        files = {"clip.mp4": video, "meta.json": json.dumps(meta).encode()}
+        stop_ns = START_NS + pictures * SECOND_NS // 4
+        lives[f"p{number}"] = [Sample(f"p{number}", f"s{number}", START_NS, stop_ns, files)]
+    streams = streams_of(release(tmp_path / "r", lives), tmp_path / "t")
+    assert len(streams) == len(lives)
+    for stream in streams:
+        later = stream.steps[2:]
+        assert all(BLANK not in step.world for step in later)
+        assert {step.own[0].split(":")[0] for step in later} <= {"flow", BLANK}
+        assert all(step.own[2].startswith("h") for step in later)
+        assert {step.own[6] for step in later} <= {BLANK}  # no law let sound through
+        assert foretell(stream).own == (*WEARER, *AHEAD)
+    assert len({step.world for stream in streams for step in stream.steps}) > len(streams)
 
 
 def test_training_on_a_release_records_where_it_came_from(labelled, tmp_path):
@@ -75,31 +173,40 @@ def test_training_on_a_release_records_where_it_came_from(labelled, tmp_path):
     assert evaluate(out)["steps"] == evaluate(out, release=labelled)["steps"] == 8
 
 
-def look(before, after, at_s):
-    """What is sensed at a time of a life whose first sample is followed by another."""
+def eye_on(before, after):
+    """An eye on a life whose first sample is followed by another."""
     eye = Eye()
     eye.turn_to(read_clip(before))
     eye.turn_to(read_clip(after))
-    return eye.look(START_NS + round(at_s * SECOND_NS))
+    return eye
+
+
+def sensed(eye, at_s):
+    """All that is sensed before a time, and in the second before it."""
+    at_ns = START_NS + round(at_s * SECOND_NS)
+    found = {**vars(eye.sight(at_ns)), **vars(eye.look(at_ns))}
+    found |= {f"second {k}": v for k, v in vars(eye.watch(at_ns - SECOND_NS)).items()}
+    return {k: v for k, v in found.items() if isinstance(v, np.ndarray)}
 
 
 def test_nothing_that_happens_at_or_after_a_time_is_sensed_before_it():
     first = sample("ann", START_NS, 4, 1, True)
     now = sample("ann", START_NS + 4 * SECOND_NS, 4, 2, True)
     other = sample("ann", START_NS + 4 * SECOND_NS, 4, 3, True)
-    for left, right in zip(look(first, now, 4.0), look(first, other, 4.0), strict=True):
-        assert np.array_equal(left, right, equal_nan=True)
-    left, right = look(first, now, 6.5), look(first, other, 6.5)
-    assert not np.array_equal(left[0], right[0])
-    assert not np.array_equal(left[2], right[2])
+    left, right = sensed(eye_on(first, now), 4.0), sensed(eye_on(first, other), 4.0)
+    for name in left:
+        assert np.array_equal(left[name], right[name], equal_nan=True), name
+    left, right = sensed(eye_on(first, now), 6.5), sensed(eye_on(first, other), 6.5)
+    for name in ("picture", "felt", "second felt", "second changes"):
+        assert not np.array_equal(left[name], right[name])
 
 
 def test_the_picture_sensed_is_the_last_one_that_has_ended():
     clip = read_clip(sample("ann", START_NS, 4, 1, True))
     eye = Eye()
     eye.turn_to(clip)
-    assert np.array_equal(eye.look(START_NS + 1_000_000_000)[0], clip.pictures[3])
-    assert np.array_equal(eye.look(START_NS + 999_000_000)[0], clip.pictures[2])
+    assert np.array_equal(eye.sight(START_NS + 1_000_000_000).picture, clip.pictures[3])
+    assert np.array_equal(eye.sight(START_NS + 999_000_000).picture, clip.pictures[2])
 
 
 def test_across_a_gap_nothing_is_remembered():
@@ -107,10 +214,11 @@ def test_across_a_gap_nothing_is_remembered():
     eye.turn_to(read_clip(sample("ann", START_NS, 4, 1, True)))
     clip = replace(read_clip(sample("ann", START_NS + 9 * SECOND_NS, 4, 2, True)), gap="withheld")
     eye.turn_to(clip)
-    picture, sound, imu, _ = eye.look(clip.start_ns)
-    assert not picture.any()
-    assert np.isnan(sound).all()
-    assert np.isnan(imu).all()
+    assert not eye.sight(clip.start_ns).picture.any()
+    assert np.isnan(eye.look(clip.start_ns).sound).all()
+    assert np.isnan(eye.look(clip.start_ns).felt).all()
+    # The first picture ends a quarter into the second: nothing is known of a change before that.
+    assert np.isnan(eye.watch(clip.start_ns).changes[0]).all()
 
 
 def test_a_damaged_sample_is_told_by_name():
@@ -119,32 +227,18 @@ def test_a_damaged_sample_is_told_by_name():
         read_clip(replace(whole, files=whole.files | {"clip.mp4": b"no video"}))
 
 
-def test_the_shift_of_a_picture_is_found():
-    chance = np.random.default_rng(0)
-    picture = np.kron(chance.random((12, 16)), np.ones((4, 4))) * 200
-    moved = np.roll(picture, (2, -3), axis=(0, 1))
-    assert shift(picture, moved) == (-3.0, 2.0)
-
-
-def test_tokens_are_reproducible_stored_and_bounded(tmp_path):
-    chance = np.random.default_rng(0)
-    measured = Measured()
-    for number in range(60):
-        picture = np.full(4608, 40 + 150 * (number % 2)) + chance.integers(0, 30, 4608)
-        flow = np.full(5, np.nan)
-        measured.add(
-            (picture.astype(np.uint8), chance.normal(size=8), chance.normal(size=12), flow)
-        )
-    tokeniser = fit_tokeniser(measured)
-    assert fit_tokeniser(measured).digest == tokeniser.digest
-    save_tokeniser(tokeniser, tmp_path / "t")
-    again = load_tokeniser(tmp_path / "t")
-    assert again.digest == tokeniser.digest
-    scenes = again.scenes(measured.pictures)
-    dark, bright = ({s[0] for s in scenes[i::2]} for i in (0, 1))
-    assert not dark & bright
-    assert {level for s in scenes for level in s[1:]} <= set("01234")
-    assert again.scenes([np.zeros(4608, dtype=np.uint8)])[0][0] == BLANK
-    bodies = again.bodies(measured.imu, measured.flow)
-    assert len(set(bodies)) > 8
-    assert again.bodies([np.full(12, np.nan)], [np.full(5, np.nan)]) == [BLANK]
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"events.json": b"[{}]"},
+        {"events.json": b'[{"start_ns": "0", "stop_ns": 1, "fields": {}}]'},
+        {"events.json": b"{"},
+        {"meta.json": b"no json"},
+        {"meta.json": b'{"gap_before": "lunch"}'},
+    ],
+)
+def test_labels_and_gaps_that_are_damaged_are_told_by_name(files):
+    whole = sample("ann", START_NS, 4, 1, True)
+    with pytest.raises(Damaged, match=whole.id) as caught:
+        read_clip(replace(whole, files=whole.files | files))
+    assert caught.value.exit_code == 14

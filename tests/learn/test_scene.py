@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from looks import filmed
+
+from firsthand.errors import Usage
+from firsthand.learn.scale import fit_scale
+from firsthand.learn.scene import Scene, fit_scene
+
+
+@pytest.fixture(scope="module")
+def days():
+    """Pictures of simulated people on three days, and on a fourth."""
+    seen = [filmed(person, day, 240)[0][::2] for person in range(2) for day in range(4)]
+    train = np.concatenate([rows for n, rows in enumerate(seen) if n % 4 < 3])
+    return train, np.concatenate([rows for n, rows in enumerate(seen) if n % 4 == 3])
+
+
+def test_a_trained_code_shows_an_unseen_day_better_than_components_rounded_alone(days):
+    train, test = days
+    scene = fit_scene(train, updates=500)
+    left = float(((scene.decode(scene.encode(test)) - test) ** 2).mean())
+    # As many values a picture: sixteen whitened components of five levels.
+    scale = fit_scale(train.astype(np.float64), (5,) * 16)
+    middle = np.arctanh(np.clip(np.linspace(-1, 1, 5), -0.9, 0.9)) / 0.8
+    size = np.linalg.norm(scale.axes, axis=1, keepdims=True)
+    rounded = (middle[scale.encode(test)] / size.T) @ (scale.axes / size) + scale.mean
+    assert left < 0.75 * float(((rounded - test) ** 2).mean())
+
+
+def test_tokens_follow_from_the_pictures_and_the_seed_alone(days):
+    train, test = days
+    scene, again = (fit_scene(train[:80], updates=40) for _ in range(2))
+    assert scene.digest == again.digest == Scene.of(scene.tables).digest
+    assert np.array_equal(scene.encode(test), again.encode(test))
+    assert scene.encode(test[:0]).shape == (0, 8)
+    assert fit_scene(train[:80], updates=40, seed=1).digest != scene.digest
+
+
+def test_without_a_picture_there_is_nothing_to_fit():
+    with pytest.raises(Usage, match="no picture"):
+        fit_scene(np.zeros((0, 4608), dtype=np.uint8))
