@@ -7,23 +7,25 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
-from fitting import curve, lines
+from fitting import lines
 from lives import life, lives
+from torch.distributed.fsdp import FSDPModule
 
 from firsthand.errors import Usage
 from firsthand.learn import checkpoint, distributed, fit
 from firsthand.learn.distributed import Place, device_of
-from firsthand.learn.model import shape_for
+from firsthand.learn.model import Losses, Network, shape_for
 from firsthand.learn.train import train
 from firsthand.learn.vocabulary import fit_vocabulary
 
 # Only the order of float32 sums differs; measured: at most 3e-7 of a loss in 30 updates.
 TOLERANCE = 1e-5
-WHOLE, HALF = 30, 14
+WHOLE, HALF, LOOKS = 30, 14, 6
 
 
 def fitted(folder: Path, name: str, updates: int) -> fit.Fitted:
@@ -37,11 +39,15 @@ def fitted(folder: Path, name: str, updates: int) -> fit.Fitted:
     dev = [(person, codes, 45) for person, codes in known]
     seen = [(person, codes.cut(0, 45)) for person, codes in known]
     around = fit.Around(name, {"release": "r1"}, folder / f"{name}.jsonl")
-    return fit.fit(shape, seen, recipe, folder / name, dev, None, around)
+    with patch.object(fit, "CHECK_EVERY", LOOKS):
+        return fit.fit(shape, seen, recipe, folder / name, dev, None, around)
 
 
-def told(folder: Path, name: str) -> list[tuple[int, float]]:
-    return curve(folder / f"{name}.jsonl")
+def told(folder: Path, name: str) -> list[tuple[int, str, float]]:
+    """All that was measured at the updates and the looks of a run."""
+    rows = lines(folder / f"{name}.jsonl")
+    kinds = ("loss", "grad_norm", "dev")
+    return [(row["update"], kind, row[kind]) for row in rows for kind in kinds if kind in row]
 
 
 def torchrun(*arguments: str, **more) -> subprocess.CompletedProcess:
@@ -73,12 +79,12 @@ def one(tmp_path_factory) -> tuple[Path, fit.Fitted]:
 
 
 def same_curve(got, wanted) -> None:
-    assert [update for update, _ in got] == [update for update, _ in wanted]
-    assert [loss for _, loss in got] == pytest.approx([x for _, x in wanted], rel=TOLERANCE)
+    assert [row[:2] for row in got] == [row[:2] for row in wanted]
+    assert [row[2] for row in got] == pytest.approx([row[2] for row in wanted], rel=TOLERANCE)
 
 
 def test_two_processes_have_the_loss_curve_of_one(one, two):
-    assert len(told(one[0], "whole")) == WHOLE
+    assert len(told(one[0], "whole")) == 2 * WHOLE + WHOLE // LOOKS
     same_curve(told(two, "whole"), told(one[0], "whole"))
 
 
@@ -91,6 +97,13 @@ def test_two_processes_end_with_the_weights_of_one_on_each_of_them(one, two):
     assert not torch.equal(network["norm.weight"], torch.ones_like(network["norm.weight"]))
     looked = json.loads((two / "dev.json").read_text())
     assert looked == pytest.approx(one[1].dev_nats, rel=TOLERANCE)
+
+
+def test_each_of_two_processes_holds_half_of_the_weights_layer_by_layer(one, two):
+    whole = sum(p.numel() for p in one[1].network.parameters())
+    held = [json.loads((two / f"held-{rank}.json").read_text()) for rank in range(2)]
+    assert sum(numbers for numbers, _ in held) == whole
+    assert all(numbers == pytest.approx(whole / 2, rel=0.02) and split for numbers, split in held)
 
 
 def test_a_checkpoint_of_one_process_continues_on_two_and_back(one, two):
@@ -189,6 +202,10 @@ def _fit_all(folder: Path) -> None:
     fitted(folder, "two-then-one", HALF)
     fitted(folder, "one-then-two", WHOLE)
     place = distributed.here()
+    losses = distributed.shard(Losses(Network(result.network.shape)), place)
+    held = sum(distributed.local(p).numel() for p in losses.parameters())
+    split = all(isinstance(block, FSDPModule) for block in losses.network.blocks)
+    (folder / f"held-{place.rank}.json").write_text(json.dumps([held, split]))
     torch.save(result.network.state_dict(), folder / f"rank-{place.rank}.pt")
     if place.main:
         (folder / "dev.json").write_text(json.dumps(result.dev_nats))

@@ -33,6 +33,32 @@ def test_an_interrupted_fit_ends_like_an_unbroken_one(tmp_path, monkeypatch):
     assert all(torch.equal(whole[k], v) for k, v in again.network.state_dict().items())
 
 
+def test_an_interrupted_fit_keeps_the_best_weights_of_before(tmp_path, monkeypatch):
+    _, shape, lives = school()
+    monkeypatch.setattr(fit, "CHECK_EVERY", 2)
+    train, dev = [(1, lives[0][1].cut(0, 6))], [(2, *lives[1][1:], 0)]  # somebody else's life
+    recipe = replace(RECIPE, rate=0.01, warmup=1)  # soon worse
+
+    def run(name, updates=12):
+        return fit.fit(shape, train, replace(recipe, updates=updates), tmp_path / name, dev)
+
+    whole = run("whole")
+    assert whole.updates == 4
+    run("cut", updates=9)
+    again = run("cut")
+    assert (again.updates, again.dev_nats) == (whole.updates, whole.dev_nats)
+    assert again.history == whole.history
+    weights = whole.network.state_dict()
+    assert all(torch.equal(weights[k], v) for k, v in again.network.state_dict().items())
+
+
+def test_the_time_spent_before_an_interruption_counts(tmp_path):
+    _, shape, lives = school()
+    fit.fit(shape, lives, replace(RECIPE, updates=4), tmp_path / "a")
+    again = fit.fit(shape, lives, replace(RECIPE, seconds=1e-6), tmp_path / "a")
+    assert again.updates == 4
+
+
 def test_fitting_lowers_the_loss_and_keeps_the_best_weights(tmp_path):
     _, shape, lives = school()
     recipe = replace(RECIPE, updates=100)
@@ -101,7 +127,8 @@ def test_bf16_learns_what_float32_learns(tmp_path):
     assert np.mean(ends[1][-10:]) == pytest.approx(np.mean(ends[0][-10:]), rel=0.02)
 
 
-def test_a_network_that_diverges_is_told_and_not_saved(tmp_path, monkeypatch):
+@pytest.mark.parametrize("log_every", [1, 100])
+def test_a_network_that_diverges_is_told_and_not_saved(tmp_path, monkeypatch, log_every):
     _, shape, lives = school()
     fit.fit(shape, lives, replace(RECIPE, updates=4), tmp_path / "a")
     step = fit._Fit.step
@@ -112,10 +139,13 @@ def test_a_network_that_diverges_is_told_and_not_saved(tmp_path, monkeypatch):
         return step(self)
 
     monkeypatch.setattr(fit._Fit, "step", broken)
-    around = fit.Around("scout-0")
-    with pytest.raises(Failed, match="scout-0 diverged by update 7: its gradient is nan"):
-        fit.fit(shape, lives, RECIPE, tmp_path / "a", (), None, around)
-    assert [p.name for p in (tmp_path / "a").iterdir()] == ["step-4"]
+    if log_every > 1:
+        monkeypatch.setattr(fit, "SAVE_EVERY_S", -1.0)
+        monkeypatch.setattr(fit, "SAVE_SHARE", 1e9)
+    around, recipe = fit.Around("scout-0"), replace(RECIPE, log_every=log_every)
+    with pytest.raises(Failed, match=r"scout-0 diverged by update 7: its gradient is nan"):
+        fit.fit(shape, lives, recipe, tmp_path / "a", (), None, around)
+    assert max(p.name for p in (tmp_path / "a").iterdir()) in ("step-4", "step-6")
 
 
 def test_each_update_is_told_with_speed_and_the_share_of_the_peak(tmp_path):
