@@ -386,7 +386,8 @@ def parts_of(shape: Shape, rows: int, window: int) -> int:
 
 
 def compile_(network: Network) -> None:
-    """torch.compile the parts that repeat, each once. By itself only where a GPU is.
+    """torch.compile the parts that repeat: one graph for all blocks, one for the heads of fields
+    of one size. By itself only where a GPU is.
 
     On one CPU core the first update costs 20 to 40 s more; after that size 1 gains nothing
     (13.2 against 13.6 ms an update), size 4 a tenth (185 against 206 ms), size 6 a fifteenth.

@@ -168,3 +168,23 @@ def test_each_update_is_told_with_speed_and_the_share_of_the_peak(tmp_path):
 def test_a_recipe_that_cannot_be_followed_is_refused(wrong):
     with pytest.raises(Usage):
         replace(RECIPE, **wrong)
+
+
+def test_blocks_and_heads_are_compiled_once_each_and_learn_the_same(tmp_path, monkeypatch):
+    _, shape, lives = school()
+    shape = replace(shape, depth=3)
+    compile_module = torch.nn.Module.compile
+
+    def quickly(module) -> None:  # without a compiler: what is captured counts here
+        compile_module(module, backend="eager", fullgraph=True)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", quickly)
+    torch._dynamo.utils.counters.clear()
+    curves = []
+    for compiled in (False, True):
+        around = fit.Around(metrics=tmp_path / f"{compiled}.jsonl", compiled=compiled)
+        fit.fit(shape, lives, RECIPE, tmp_path / str(compiled), (), None, around)
+        curves.append(curve(around.metrics))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+    losses = [[loss for _, loss in each] for each in curves]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)

@@ -1,8 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from firsthand.learn.model import Network, Shape, rotary_angles, rotate, shape_for
+from firsthand.errors import Usage
+from firsthand.learn.model import (
+    Network,
+    Shape,
+    rotary_angles,
+    rotate,
+    shape_for,
+    thinned_attention,
+)
 
 SHAPE = Shape((4, 6), (3, 5, 2), people=2, depth=2, width=64, window=16)
 CLASSES = torch.tensor([[1, 1], [1, 5], [2, 3], [3, 0], [3, 2]])
@@ -76,3 +86,45 @@ def test_the_dial_reaches_the_measures_of_a_large_model():
     with torch.device("meta"):
         count = sum(p.numel() for p in Network(shape).parameters())
     assert 80e6 < count < 130e6
+
+
+def test_keys_decide_what_is_hidden_and_without_them_nothing_is(network):
+    own, world, person = steps()
+    keys = torch.tensor([5, 6], dtype=torch.int32)
+    hidden = network(own, world, person, keys)
+    assert torch.equal(hidden, network(own, world, person, keys))
+    assert not torch.allclose(hidden, network(own, world, person))
+    assert not torch.allclose(hidden, network(own, world, person, keys + 1))
+    alone = network(own[1:], world[1:], person[1:], keys[1:])
+    assert torch.allclose(hidden[1:], alone, atol=1e-5)
+    calm = Network(replace(SHAPE, dropout=0.0, input_dropout=0.0, person_dropout=0.0))
+    assert torch.equal(calm(own, world, person, keys), calm(own, world, person))
+
+
+def test_thinned_attention_that_thins_nothing_is_pytorchs_own():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 4, 9, 32)
+    ours = thinned_attention(q, k, v, torch.tensor([1, 2], dtype=torch.int32), 0.0)
+    theirs = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"width": 40}, {"head_width": 3, "width": 63}, {"window": 1}, {"weights": (1.0,)},
+        {"weights": (1.0, -1.0)}, {"weights": (0.0, 0.0)}, {"weights": (1.0, float("nan"))},
+    ],
+)  # fmt: skip
+def test_measures_that_make_no_network_are_refused(wrong):
+    with pytest.raises(Usage):
+        replace(SHAPE, **wrong)
+    with pytest.raises(Usage, match="size 0"):
+        shape_for(0, [4], [3], 1)
+
+
+@pytest.mark.parametrize("size", range(1, 30))
+def test_every_size_has_heads_that_fill_its_width(size):
+    shape = shape_for(size, [4], [3], 1)
+    assert shape.width == 64 * shape.depth
+    assert shape.width % shape.head_width == 0
