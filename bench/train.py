@@ -7,6 +7,7 @@ loss curve must be that of the unbroken one. Prints one line of JSON; 1 if the c
 """
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -34,7 +35,7 @@ from firsthand.learn.vocabulary import Codes
 
 SLOTS, CODES = 16, 1000  # own slots a second, values of each
 WORLD = (17, 9, 9, 5)  # the clock's fields
-SIZES = (10, 24)  # 0.13 and 1.1 B parameters
+SIZES = (10, 24)  # 0.11 and 1.01 B parameters
 WINDOW = 512  # seconds
 SKIPPED, LINES, EVERY = 2, 4, 5  # lines of metrics left out, then measured; updates of each
 UPDATES = 24  # of the resumed fit
@@ -86,9 +87,10 @@ def measure(shape: Shape, recipe: fit.Recipe, device: str | None, folder: Path) 
         "loss_first": rows[0]["loss"], "loss_last": rows[-1]["loss"],
     }  # fmt: skip
     for name in ("tokens_per_s", "mfu"):
-        result[name] = statistics.median(row[name] for row in rows[-LINES:])
+        result[name] = round(statistics.median(row[name] for row in rows[-LINES:]), 4)
     if here(device).device.type == "cuda":
         result["memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 1)
+        gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     return result

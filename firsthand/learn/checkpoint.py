@@ -97,7 +97,7 @@ def last(
         if place.main:
             (warn or _warn)(f"checkpoint_damaged file={json.dumps(fault)}")
     if bad:
-        hint = "no checkpoint is whole: delete the folder, and the training starts this again"
+        hint = f"no checkpoint is whole: delete {folder}, and this part is trained again"
         raise Damaged(f"the checkpoint's file {bad} is damaged", hint)
     return None
 

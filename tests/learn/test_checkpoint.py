@@ -104,7 +104,9 @@ def test_where_no_checkpoint_is_whole_the_newest_damaged_file_is_named(run, harm
     with pytest.raises(Damaged, match=r"step-8/__0_0\.distcp is damaged") as caught:
         fitted(run)
     assert caught.value.exit_code == 14
-    assert caught.value.hint
+    assert f"delete {run / 'state'}," in caught.value.hint
+    shutil.rmtree(run / "state")
+    assert fitted(run).updates == RECIPE.updates
 
 
 def test_a_file_where_the_checkpoints_should_be_is_named(tmp_path):
