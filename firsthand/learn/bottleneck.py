@@ -5,7 +5,8 @@ principal components; gradients pass the rounding straight through. Scenes and t
 hands are coded with it. Fitting needs torch, coding only numpy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -138,7 +139,7 @@ def fit_bottleneck(
     known = np.zeros((len(inputs), 0)) if given is None else given
     x, g, y = (torch.from_numpy(np.ascontiguousarray(v, np.float32))
                for v in (inputs, known, outputs))  # fmt: skip
-    with torch.random.fork_rng():
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         coder = Coder(x.shape[1], g.shape[1], y.shape[1], levels)
         _start(coder, x, len(levels))
@@ -158,6 +159,17 @@ def fit_bottleneck(
                 progress((update + 1) / updates)
     tables = {name: value.detach().numpy().copy() for name, value in coder.state_dict().items()}
     return Bottleneck(tables | {"levels": np.array(levels, dtype=np.int64)})
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: another number of them rounds otherwise, and tokens would differ."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def updates_for(rows: int, most: int) -> int:

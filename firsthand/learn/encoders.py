@@ -20,6 +20,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from firsthand.errors import Damaged, NotFound, Usage
+from firsthand.learn.bottleneck import one_thread
 
 CONFIG, WEIGHTS, PICTURES = "config.json", "model.safetensors", "preprocessor_config.json"
 KINDS = ("dinov2", "dinov2_with_registers")
@@ -165,13 +166,14 @@ class Encoder:
                 "decode them in its size",
             )
         rows = [np.zeros((0, self.width), dtype=np.float32)]
-        for start in range(0, len(pictures), BATCH):
-            part = torch.from_numpy(np.ascontiguousarray(pictures[start : start + BATCH]))
-            scaled = (part.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.deviation
-            tokens, m = self.network(scaled), self.measures
-            patches = tokens[:, 1 + m.num_register_tokens :].transpose(1, 2)
-            quarters = F.adaptive_avg_pool2d(patches.unflatten(-1, (m.used, m.used)), 2)
-            rows.append(torch.cat([tokens[:, 0], quarters.flatten(1)], dim=1).numpy())
+        with one_thread():
+            for start in range(0, len(pictures), BATCH):
+                part = torch.from_numpy(np.ascontiguousarray(pictures[start : start + BATCH]))
+                scaled = (part.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.deviation
+                tokens, m = self.network(scaled), self.measures
+                patches = tokens[:, 1 + m.num_register_tokens :].transpose(1, 2)
+                quarters = F.adaptive_avg_pool2d(patches.unflatten(-1, (m.used, m.used)), 2)
+                rows.append(torch.cat([tokens[:, 0], quarters.flatten(1)], dim=1).numpy())
         return np.concatenate(rows)
 
 

@@ -71,27 +71,29 @@ def streams_of(
     """The streams of a release: one a person, of events or of ticks.
 
     The tokeniser is fitted on the training days and written to its folder, or read from there if
-    `fitted`. `kind` is "events" or "ticks"; by default events where everybody has labelled
-    actions. `encoder` is the folder of a pretrained encoder that looks at the pictures (see
-    encoders.py). The same release and seed give the same streams. NotFound for a release without
-    a step, Usage for another kind or encoder, Damaged for a sample or file that is broken.
+    `fitted`. `kind` is "events" or "ticks"; by default what a fitted tokeniser was fitted for,
+    else events where everybody has labelled actions. `encoder` is the folder of a pretrained
+    encoder that looks at the pictures (see encoders.py). The same release and seed give the same
+    streams. NotFound for a release without a step, Usage for another kind or encoder, Damaged
+    for a sample or file that is broken.
     """
     reader = open_release(release)
     people = list(reader.people)
     if not people:
         raise NotFound("the release holds no person", "propose the run again")
-    kind = kind or ("events" if _labelled(reader) else "ticks")
+    tokeniser = load_tokeniser(tokeniser_folder) if fitted else None
+    if kind is None:
+        kind = tokeniser.kind if tokeniser else "events" if _labelled(reader) else "ticks"
     if kind not in FITTED_ON:
         raise Usage(f"there are no streams of kind {kind!r}", f"one of {tuple(FITTED_ON)}")
     lives = {person: list(_moments(reader, person, kind)) for person in people}
     lives = {person: rows for person, rows in lives.items() if any(rows)}
     if not lives:
         raise NotFound("the release holds no step to learn from", "record longer")
-    source = encoder_folder(tokeniser_folder, encoder) if fitted else encoder
+    source = encoder_folder(tokeniser_folder, encoder) if tokeniser else encoder
     watcher = Watcher(reader, kind, lives, load_encoder(source) if source else None)
     tell = progress or (lambda _: None)
-    if fitted:
-        tokeniser = load_tokeniser(tokeniser_folder)
+    if tokeniser:
         check_encoder(tokeniser, watcher.encoder)
     else:
         tokeniser = watcher.fit(seed, lambda share: tell(0.6 * share))
@@ -175,7 +177,9 @@ class Watcher:
                 done += 1
                 progress(0.7 * done / len(known))
         digest = self.encoder.digest if self.encoder else ""
-        return fit_tokeniser(measured, seed, digest, lambda share: progress(0.7 + 0.3 * share))
+        return fit_tokeniser(
+            measured, seed, digest, self.kind, lambda share: progress(0.7 + 0.3 * share)
+        )
 
     def stream(self, person: str, tokeniser: Tokeniser, lineage: dict[str, Any]) -> Stream:
         """A person's whole stream."""

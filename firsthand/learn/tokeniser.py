@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from firsthand.errors import Damaged, NotFound, Usage
@@ -31,7 +33,7 @@ MOST_WORDS = 1000
 OTHER_WORD = "?"
 LEAST_CHANGES, LEAST_PICTURES = 8, 2  # that a trained code is fitted on
 FORMAT = "firsthand-tokeniser/2"
-TABLES, SOURCE = "tables.safetensors", "encoder.json"
+TABLES, ABOUT = "tables.safetensors", "about.json"
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Tokeniser:
     sound: Scale | None
     words: tuple[str, ...]
     encoder: str = ""  # digest of the encoder whose features the scene is made of
+    kind: str = ""  # of the streams that it was fitted for: "events" or "ticks"
 
     @property
     def tables(self) -> Tables:
@@ -99,7 +102,8 @@ class Tokeniser:
             found |= with_prefix("hands", self.hands.tables)
         if self.sound:
             found |= with_prefix("sound", vars(self.sound))
-        about = {"format": FORMAT, "words": self.words, "encoder": self.encoder}
+        about: dict[str, Any] = {"format": FORMAT, "words": self.words, "encoder": self.encoder}
+        about["kind"] = self.kind
         found["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         return {name: np.ascontiguousarray(value) for name, value in found.items()}
 
@@ -121,6 +125,7 @@ class Tokeniser:
             Scale(**of_prefix("sound", tables)) if has("sound") else None,
             tuple(about["words"]),
             about["encoder"],
+            about["kind"],
         )
 
     @property
@@ -218,11 +223,13 @@ def fit_tokeniser(
     measured: Measured,
     seed: int = 0,
     encoder: str = "",
+    kind: str = "",
     progress: Callable[[float], None] | None = None,
 ) -> Tokeniser:
     """Fit on measurements of training days; the same ones and seed give the same tokeniser.
 
-    `encoder` is the digest of the encoder that gave the features, "" for none.
+    `encoder` is the digest of the encoder that gave the features, "" for none; `kind` is kept
+    with it.
     """
     tell = progress or (lambda _: None)
     seen = np.array([picture.any() for picture in measured.pictures], dtype=bool)
@@ -247,7 +254,7 @@ def fit_tokeniser(
         motion = EgoMotion({})
     counts = Counter(word for word in measured.words if word)
     common = sorted(counts, key=lambda word: (-counts[word], word))[:MOST_WORDS]
-    return Tokeniser(scene, places, motion, hands, sound, tuple(common), encoder)
+    return Tokeniser(scene, places, motion, hands, sound, tuple(common), encoder, kind)
 
 
 def _named(codes: np.ndarray, seen: np.ndarray, count: int) -> list[tuple[str, ...]]:
@@ -257,37 +264,43 @@ def _named(codes: np.ndarray, seen: np.ndarray, count: int) -> list[tuple[str, .
 
 
 def save_tokeniser(tokeniser: Tokeniser, folder: Path, encoder: Path | None = None) -> None:
-    """Write the tables into this folder, and where the encoder's folder is."""
+    """Write the tables into this folder, their hash, and where the encoder's folder is."""
     folder.mkdir(parents=True, exist_ok=True)
+    about = {"sha256": tokeniser.digest, "encoder": str(encoder.resolve()) if encoder else None}
+    (folder / ABOUT).write_text(json.dumps(about))
     (folder / TABLES).write_bytes(save(tokeniser.tables))
-    (folder / SOURCE).unlink(missing_ok=True)
-    if encoder is not None:
-        (folder / SOURCE).write_text(json.dumps({"folder": str(encoder.resolve())}))
 
 
 def load_tokeniser(folder: Path) -> Tokeniser:
-    """The tokeniser written by `save_tokeniser`. NotFound without one; Damaged where its file is
+    """The tokeniser written by `save_tokeniser`. NotFound without one; Damaged where a file is
     not what was written."""
     path = folder / TABLES
     if not path.is_file():
         raise NotFound(f"there is no tokeniser in {folder}", "train the model again")
+    data, said = path.read_bytes(), _about(folder)["sha256"]
+    if hashlib.sha256(data).hexdigest() != said:
+        raise Damaged(f"the tokeniser {path} is not what was written", "train the model again")
     try:
-        return Tokeniser.of(load(path.read_bytes()))
-    except Damaged:
-        raise
-    except Exception as error:
+        return Tokeniser.of(load(data))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise Damaged(f"the tokeniser {path} cannot be read", "train the model again") from error
 
 
 def encoder_folder(folder: Path, given: Path | None) -> Path | None:
     """Where the encoder of the tokeniser in this folder is: as given, else as noted."""
-    path = folder / SOURCE
-    if given is not None or not path.is_file():
-        return given
+    noted = _about(folder)["encoder"]
+    return given or (Path(noted) if noted else None)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    path = folder / ABOUT
     try:
-        return Path(json.loads(path.read_text())["folder"])
+        said = json.loads(path.read_text())
+        return {"sha256": said["sha256"], "encoder": said["encoder"]}
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no tokeniser in {folder}", "train the model again") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path} does not name the encoder's folder", "give it again") from error
+        raise Damaged(f"{path} cannot be read", "train the model again") from error
 
 
 def check_encoder(tokeniser: Tokeniser, encoder: Encoder | None) -> None:

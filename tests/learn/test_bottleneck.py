@@ -47,6 +47,16 @@ def test_the_same_rows_and_seed_give_the_same_tables(fitted):
     assert any(not np.array_equal(other.tables[n], v) for n, v in fitted.tables.items())
 
 
+def test_the_number_of_threads_does_not_matter_and_is_left_as_it_was(fitted):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    again = fit_bottleneck(rows(), rows(), LEVELS, updates=300)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert threads == 2
+    assert all(np.array_equal(again.tables[n], v) for n, v in fitted.tables.items())
+
+
 def test_coding_without_torch_is_what_was_trained(fitted):
     coder = Coder(6, 0, 6, LEVELS)
     state = {n: torch.from_numpy(v) for n, v in fitted.tables.items() if n != "levels"}

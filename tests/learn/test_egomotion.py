@@ -1,5 +1,8 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from looks import filmed
 
 from firsthand.errors import Usage
 from firsthand.learn.egomotion import (
@@ -46,6 +49,19 @@ def test_a_hand_that_moves_on_its_own_does_not_drag_the_motion_along():
     before[24:40, 10:26], after[20:36, 30:46] = 240, 240
     found = estimate(before, after)
     assert (found.across, found.down) == pytest.approx((3.0, 1.0), abs=0.3)
+
+
+def test_the_shake_of_a_lens_is_found_though_hands_are_at_work_before_it():
+    pictures, verbs, moved = filmed(0, 0, 60, shake=4.0)
+    lumas = pictures[:, : 48 * 64].reshape(-1, 48, 64)
+    found = [estimate(*pair) for pair in pairwise(lumas)]
+    # A walk turns the whole picture to another room.
+    busy = [n for n, verb in enumerate(verbs[1:]) if verb not in ("walk", "-")]
+    told = np.array([(found[n].across, found[n].down) for n in busy])
+    error = np.abs(told - np.diff(moved, axis=0)[busy])
+    assert len(busy) > 60
+    assert np.median(error) < 0.3
+    assert (error.max(1) < 1.5).mean() > 0.9
 
 
 def test_two_motions_after_one_another_are_one():

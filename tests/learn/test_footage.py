@@ -74,7 +74,7 @@ def test_without_labels_seconds_become_steps_of_the_wearers_own_slots(tmp_path):
 def test_the_same_release_and_seed_give_the_same_ticks(labelled, tmp_path):
     first = streams_of(labelled, tmp_path / "a", kind="ticks")
     assert streams_of(labelled, tmp_path / "b", kind="ticks") == first
-    assert streams_of(labelled, tmp_path / "a", kind="ticks", fitted=True) == first
+    assert streams_of(labelled, tmp_path / "a", fitted=True) == first
     assert len(first[0].lineage["tokeniser"]) == 64
 
 
@@ -120,11 +120,10 @@ def test_the_tokeniser_never_saw_the_held_out_day(labelled, tmp_path):
         last = life[-1]
         life[-1] = sample(last.person, last.start_ns, 12, 90 + number, True)
     other = release(tmp_path / "r", lives)
-    for kind in ("events", "ticks"):
-        streams_of(labelled, tmp_path / kind / "a", kind=kind)
-        streams_of(other, tmp_path / kind / "b", kind=kind)
-        files = [tmp_path / kind / name / "tables.safetensors" for name in "ab"]
-        assert files[0].read_bytes() == files[1].read_bytes()
+    streams_of(labelled, tmp_path / "a", kind="ticks")
+    streams_of(other, tmp_path / "b", kind="ticks")
+    files = [tmp_path / name / "tables.safetensors" for name in "ab"]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_an_encoder_that_the_user_has_looks_at_the_pictures(labelled, tmp_path):
@@ -135,7 +134,7 @@ def test_an_encoder_that_the_user_has_looks_at_the_pictures(labelled, tmp_path):
     assert [s.world for s in first[0].steps] != [s.world for s in plain[0].steps]
     assert first[0].lineage["tokeniser"] != plain[0].lineage["tokeniser"]
     # Where it lies is remembered, and another one is refused.
-    assert streams_of(labelled, tmp_path / "t", kind="ticks", fitted=True) == first
+    assert streams_of(labelled, tmp_path / "t", fitted=True) == first
     other = encoder_in(tmp_path / "o", seed=1)
     with pytest.raises(Usage, match="was fitted with encoder"):
         streams_of(labelled, tmp_path / "t", fitted=True, encoder=other)

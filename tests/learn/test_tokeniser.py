@@ -88,11 +88,16 @@ def test_a_tokeniser_that_is_missing_or_damaged_is_told(tokeniser, tmp_path):
     save_tokeniser(tokeniser, tmp_path / "t")
     path = tmp_path / "t" / "tables.safetensors"
     whole = path.read_bytes()
-    for broken in (whole[:1000], b"", whole[:-4]):
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for broken in (whole[:1000], b"", whole[:-4], flipped):
         path.write_bytes(broken)
         with pytest.raises(Damaged, match="tables") as caught:
             load_tokeniser(tmp_path / "t")
         assert caught.value.exit_code == 14
+    (tmp_path / "t" / "about.json").write_text("[]")
+    with pytest.raises(Damaged, match="about"):
+        load_tokeniser(tmp_path / "t")
 
 
 def test_features_are_needed_where_the_scene_was_made_of_features():
