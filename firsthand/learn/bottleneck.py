@@ -5,8 +5,7 @@ principal components; gradients pass the rounding straight through. Scenes and t
 hands are coded with it. Fitting needs torch, coding only numpy.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from firsthand.errors import Damaged, Usage
+from firsthand.learn.algebra import dot, one_thread, spectrum
 
 HIDDEN = 256
 BATCH = 128
@@ -33,11 +33,11 @@ class Basis:
 
     def project(self, values: np.ndarray) -> np.ndarray:
         """[N, D] -> [N, K]"""
-        return (values.astype(np.float32) - self.mean) @ self.axes.T
+        return dot(values.astype(np.float32) - self.mean, self.axes.T)
 
     def restore(self, parts: np.ndarray) -> np.ndarray:
         """[N, K] -> [N, D]"""
-        return parts @ self.axes + self.mean
+        return dot(parts.astype(np.float32), self.axes) + self.mean
 
 
 def fit_basis(values: np.ndarray, most: int) -> Basis:
@@ -49,9 +49,9 @@ def fit_basis(values: np.ndarray, most: int) -> Basis:
     count = max(1, min(most, len(values) // 3, values.shape[1]))
     # The smaller Gram matrix has the same spectrum.
     wide = len(values) <= values.shape[1]
-    gram = centred @ centred.T if wide else centred.T @ centred
-    found = np.linalg.eigh(gram.astype(np.float64))[1][:, ::-1][:, :count]
-    axes = (centred.T @ found).T if wide else found.T
+    gram = dot(centred, centred.T) if wide else dot(centred.T, centred)
+    found = spectrum(gram)[1][:, :count]
+    axes = dot(centred.T.astype(np.float64), found.copy()).T if wide else found.T
     axes = axes / (np.linalg.norm(axes, axis=1, keepdims=True) + 1e-9)
     axes *= np.sign(axes[np.arange(count), np.abs(axes).argmax(1)])[:, None]
     return Basis(mean, axes.astype(np.float32))
@@ -110,9 +110,10 @@ class Bottleneck:
 
     def _run(self, line: str, layers: str, x: np.ndarray) -> np.ndarray:
         """The linear map plus the layers, as `Coder` has them."""
-        flat, t = x @ self.tables[f"{line}.weight"].T + self.tables[f"{line}.bias"], self.tables
+        t = self.tables
+        flat = dot(x, t[f"{line}.weight"].T) + t[f"{line}.bias"]
         for number in (0, 2, 4):
-            x = x @ t[f"{layers}.{number}.weight"].T + t[f"{layers}.{number}.bias"]
+            x = dot(x, t[f"{layers}.{number}.weight"].T) + t[f"{layers}.{number}.bias"]
             if number < 4:
                 # The largest float32 that exp takes is 88.
                 x = x / (1 + np.exp(-np.clip(x, -80, 80)))
@@ -159,17 +160,6 @@ def fit_bottleneck(
                 progress((update + 1) / updates)
     tables = {name: value.detach().numpy().copy() for name, value in coder.state_dict().items()}
     return Bottleneck(tables | {"levels": np.array(levels, dtype=np.int64)})
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread: another number of them rounds otherwise, and tokens would differ."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def updates_for(rows: int, most: int) -> int:

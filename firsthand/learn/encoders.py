@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from firsthand.errors import Damaged, NotFound, Usage
-from firsthand.learn.bottleneck import one_thread
+from firsthand.learn.algebra import one_thread
 
 CONFIG, WEIGHTS, PICTURES = "config.json", "model.safetensors", "preprocessor_config.json"
 KINDS = ("dinov2", "dinov2_with_registers")

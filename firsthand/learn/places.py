@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from firsthand.learn.algebra import dot
 from firsthand.learn.bottleneck import Tables
 from firsthand.learn.scale import fit_scale
 
@@ -29,7 +30,7 @@ class Places:
 
     def encode(self, pictures: np.ndarray) -> np.ndarray:
         """The number of the place that each of pictures [N, D] shows, [N]."""
-        return nearest((pictures.astype(np.float64) - self.mean) @ self.axes.T, self.centres)
+        return nearest(_spots(pictures, self.mean, self.axes), self.centres)
 
 
 def fit_places(pictures: np.ndarray, seed: int) -> Places:
@@ -38,9 +39,13 @@ def fit_places(pictures: np.ndarray, seed: int) -> Places:
     coarse = fit_scale(stack, (2,) * AXES)
     # Where one is shows in the large components: they are not whitened for this.
     axes = coarse.axes / np.maximum(np.linalg.norm(coarse.axes, axis=1, keepdims=True), 1e-12)
-    spots = (stack - coarse.mean) @ axes.T
+    spots = _spots(stack, coarse.mean, axes)
     centres = cluster(spots, min(PLACES, len(stack)), np.random.default_rng(seed))
     return Places(coarse.mean, axes, centres)
+
+
+def _spots(pictures: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    return dot(pictures.astype(np.float64) - mean, axes.T)
 
 
 def cluster(points: np.ndarray, count: int, chance: np.random.Generator) -> np.ndarray:

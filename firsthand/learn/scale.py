@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from firsthand.learn.algebra import dot, spectrum
+
 SPREAD = 0.8  # of a standard deviation per unit before tanh: fills the levels about evenly
 BLANK = "-"  # the token of what was not measured
 
@@ -22,7 +24,8 @@ class Scale:
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """[T, D] -> level numbers [T, K]; each is between 0 and levels - 1."""
-        bounded = np.tanh(SPREAD * (values - self.mean) @ self.axes.T)
+        parts = dot(values.astype(np.float64) - self.mean, self.axes.T)
+        bounded = np.tanh(SPREAD * parts)
         return np.rint((bounded + 1) / 2 * (self.levels - 1)).astype(np.int64)
 
     def tokens(self, name: str, values: np.ndarray) -> list[str]:
@@ -37,21 +40,21 @@ class Scale:
 
 def fit_scale(values: np.ndarray, levels: tuple[int, ...]) -> Scale:
     """The whitened components of largest variance of values [T, D]; fewer where T is small."""
+    values = values.astype(np.float64)
     mean = values.mean(0)
     count = min(len(levels), values.shape[1])
     axes = np.zeros((len(levels), values.shape[1]))
     centred = values - mean
     # The smaller Gram matrix has the same spectrum.
     if len(values) <= values.shape[1]:
-        variance, vectors = np.linalg.eigh(centred @ centred.T)
-        vectors = centred.T @ vectors
+        variance, vectors = spectrum(dot(centred, centred.T))
+        vectors = dot(centred.T, vectors.copy())
         vectors /= np.linalg.norm(vectors, axis=0) + 1e-12
     else:
-        variance, vectors = np.linalg.eigh(centred.T @ centred)
-    best = np.argsort(-variance)[:count]
-    deviation = np.sqrt(np.maximum(variance[best], 0) / len(values))
+        variance, vectors = spectrum(dot(centred.T, centred))
+    deviation = np.sqrt(np.maximum(variance[:count], 0) / len(values))
     # The sign of a component is arbitrary: fix it, so that the same data give the same tokens.
-    found = vectors[:, best].T
+    found = vectors[:, :count].T
     found = found * np.sign(found[np.arange(len(found)), np.abs(found).argmax(1)])[:, None]
     known = deviation > 1e-6 * (deviation[:1].max(initial=0) + 1e-12)
     axes[: len(found)] = np.where(known[:, None], found / (deviation[:, None] + 1e-12), 0.0)

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from looks import filmed
@@ -39,3 +43,21 @@ def test_tokens_follow_from_the_pictures_and_the_seed_alone(days):
 def test_without_a_picture_there_is_nothing_to_fit():
     with pytest.raises(Usage, match="no picture"):
         fit_scene(np.zeros((0, 4608), dtype=np.uint8))
+
+
+FIT = """
+import numpy as np
+from firsthand.learn.scene import fit_scene
+pictures = np.random.default_rng(0).integers(0, 255, (500, 4608)).astype(np.uint8)
+print(fit_scene(pictures, updates=20).digest)
+"""
+
+
+def test_a_machine_that_computes_with_more_threads_gets_the_same_tokeniser():
+    digests = set()
+    for threads in ("1", "2"):
+        settings = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        command = [sys.executable, "-c", FIT]
+        done = subprocess.run(command, env=settings, capture_output=True, text=True, check=True)
+        digests.add(done.stdout)
+    assert len(digests) == 1
