@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from firsthand.errors import Damaged, Usage
-from firsthand.learn.algebra import dot, one_thread, spectrum
+from firsthand.learn.algebra import aligned, dot, one_thread, spectrum
 
 HIDDEN = 256
 BATCH = 128
@@ -138,8 +138,7 @@ def fit_bottleneck(
     if not len(inputs) or updates < 1 or min(levels, default=0) < 2:
         raise Usage("a bottleneck needs rows, updates and at least two levels", "record longer")
     known = np.zeros((len(inputs), 0)) if given is None else given
-    x, g, y = (torch.from_numpy(np.ascontiguousarray(v, np.float32))
-               for v in (inputs, known, outputs))  # fmt: skip
+    x, g, y = (aligned(values.astype(np.float32)) for values in (inputs, known, outputs))
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         coder = Coder(x.shape[1], g.shape[1], y.shape[1], levels)
