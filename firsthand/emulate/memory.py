@@ -12,8 +12,6 @@ import numpy as np
 from firsthand.errors import NotFound
 from firsthand.learn import store
 from firsthand.learn.streams import Step, Stream
-from firsthand.learn.train import mixed
-from firsthand.learn.vocabulary import Codes
 
 # Asked before anything of the person is read: (person, purpose); raises Refused for a no.
 Ask = Callable[[str, str], None]
@@ -25,7 +23,7 @@ class Memory:
     """A person within a loaded model. `held_out` is the index of the first step that the model
     was not trained on."""
 
-    model: store.Model
+    model: store.Trained
     person: str
     stream: Stream
     held_out: int
@@ -47,17 +45,6 @@ class Memory:
             next_step = Step(now_ns, now_ns, last.recording, last.own, last.world)
         blank = replace(next_step, own=("",) * len(next_step.own), stop_ns=next_step.start_ns)
         return replace(self.stream, steps=(*steps[:index], blank)), index
-
-    def expect(self, life: Codes, first: int) -> np.ndarray:
-        """Log-probabilities [T, C] of the steps of this life from `first` on, test-then-train."""
-        model = self.model
-        others = {
-            other: model.vocabulary.encode(stream).cut(0, model.split(other)[1])
-            for other, stream in model.streams.items()
-            if other != self.person
-        }
-        said = model.panel().listen(self.person, model.numbers[self.person], life, first, others)
-        return mixed(model.mixture, said)
 
 
 def remember(model_dir: Path, person: str, ask: Ask, purpose: str = PURPOSE) -> Memory:

@@ -1,4 +1,4 @@
-"""What a person will do next: a distribution over actions, or an abstention that says why.
+"""What a person will do next: the likeliest actions, or an abstention that says why.
 
 Surprise and novelty compare what just happened with what was expected; they need held-out
 steps, because a model is never surprised by what it was trained on.
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from firsthand.emulate.expect import expect
 from firsthand.emulate.memory import PURPOSE, Ask, Memory, remember
 from firsthand.errors import Usage
 
@@ -49,15 +50,11 @@ def predict(
         raise Usage("k must be positive", "ask for one action or more")
     memory = remember(model_dir, person, ask, purpose)
     stream, index = memory.moment(time_ns(at))
-    life = memory.model.vocabulary.encode(stream)
-    first = min(memory.held_out, index)
-    log_p = memory.expect(life, first)
-    past = slice(max(0, index - first - WINDOW), index - first)
-    surprise, novelty = surprises(log_p[past], life.joint[first:][past])
+    said = expect(memory, stream, min(memory.held_out, index), k)
+    surprise, novelty = surprises(said.excess[-WINDOW:], said.variance[-WINDOW:])
     when = datetime.fromtimestamp(stream.steps[-1].start_ns / 1e9, UTC).isoformat()
-    reason = _doubt(memory, log_p[-1], index, novelty)
-    top = _top(memory, log_p[-1], k)
-    return Prediction(person, when, top, surprise, novelty, bool(reason), reason or "")
+    reason = _doubt(memory, said.unseen, index, novelty)
+    return Prediction(person, when, said.top, surprise, novelty, bool(reason), reason or "")
 
 
 def time_ns(at: int | str | None) -> int | None:
@@ -72,33 +69,22 @@ def time_ns(at: int | str | None) -> int | None:
     return round(moment.timestamp() * 1e9)
 
 
-def surprises(log_p: np.ndarray, joint: np.ndarray) -> tuple[float | None, float | None]:
+def surprises(excess: np.ndarray, variance: np.ndarray) -> tuple[float | None, float | None]:
     """Surprise of the last step in nats, and novelty of all: the sum of loss minus entropy, in
-    its own standard deviations (which the predictions themselves imply)."""
-    if len(joint) < FEWEST:
+    its own standard deviations; both from expect.py."""
+    if len(excess) < FEWEST:
         return None, None
-    p = np.exp(log_p)
-    entropy = -(p * log_p).sum(1)
-    variance = (p * log_p**2).sum(1) - entropy**2
-    excess = -log_p[np.arange(len(joint)), joint] - entropy
     return float(excess[-1]), float(excess.sum() / np.sqrt(variance.sum() + 1e-9))
 
 
-def _doubt(memory: Memory, log_p: np.ndarray, index: int, novelty: float | None) -> str | None:
+def _doubt(memory: Memory, unseen: bool, index: int, novelty: float | None) -> str | None:
     """Why this prediction should not be acted on; None where there is no reason."""
     if index < LEAST_PAST:
         return f"only {index} steps of this person's past are known"
     if index < memory.held_out:
         return "the model was trained on this moment, so its prediction proves nothing"
-    if log_p.argmax() == len(log_p) - 1:
+    if unseen:
         return "something never seen before is the likeliest"
     if novelty is not None and novelty > NOVEL:
         return f"the last steps are {novelty:.1f} standard deviations out of the ordinary"
     return None
-
-
-def _top(memory: Memory, log_p: np.ndarray, k: int) -> tuple[tuple[dict[str, str], float], ...]:
-    """The k likeliest listed classes by field."""
-    names, classes = tuple(memory.model.vocabulary.own), memory.model.vocabulary.classes
-    best = np.argsort(-log_p[:-1])[:k]
-    return tuple((dict(zip(names, classes[c], strict=True)), float(np.exp(log_p[c]))) for c in best)

@@ -15,16 +15,13 @@ import pyarrow
 import pyarrow.parquet
 
 from firsthand.errors import Usage
-from firsthand.learn import store
+from firsthand.learn import evaluate_slots, store
 from firsthand.learn.panel import BASELINES, Said
+from firsthand.learn.score import bootstrap, calibration_error, top
 from firsthand.learn.streams import Stream, check, split
 from firsthand.learn.train import mixed, repeat_last
 
-DRAWS = 2000  # of the bootstrap
-BLOCK = 10  # neighbouring steps drawn together, for they are alike
-FEWEST_BLOCKS = 8  # where steps are few, blocks are shorter
 JOIN_NS = 50_000_000  # an oracle's row belongs to the step that starts within 50 ms of it
-BINS = 15  # of confidence, for the calibration error
 Rows = list[dict[str, Any]]
 
 
@@ -47,45 +44,55 @@ def evaluate(
     oracle_rows: Rows | None = None,
     release: Path | None = None,
     streams: list[Stream] | None = None,
+    encoder: Path | None = None,
 ) -> dict[str, Any]:
     """Judge a model on each person's held-out last day; also writes evaluation/ in its folder.
 
     The steps are those the model remembers, or those of a release or of streams with the same
-    people. Oracle rows hold person, start_ns, nats (positive: what the best predictor pays).
-    Without labelled actions `nats_per_action` and `oracle` are null and the target is the next
-    token of the wearer's own slots.
+    people; `encoder` tells where that of the model is now. Oracle rows hold person, start_ns,
+    nats (positive: what the best predictor pays). A model of ticks is judged by evaluate_slots.py:
+    it gets no oracle and makes no claim.
     """
     model = store.load(model_dir)
     if release is not None:
         from firsthand.learn import footage
 
-        streams = footage.streams_of(release, model_dir / "tokeniser", fitted=True)
+        streams = footage.streams_of(release, model_dir / "tokeniser", fitted=True, encoder=encoder)
     if streams is not None:
         unknown = [s.person for s in streams if s.person not in model.streams]
         if unknown:
             raise Usage(f"the model does not know person {unknown[0]}", "train it on their past")
         model.streams = {s.person: check(s) for s in streams}
         model.config["splits"] = {s.person: list(split(s)) for s in streams}
-    judged = [judge(model, person) for person in model.streams]
-    judged = [j for j in judged if len(j.joint)]
-    if not judged:
+    people = [p for p in model.streams if len(model.streams[p]) > model.split(p)[1]]
+    if not people:
         raise Usage(f"the model {model_dir} has no held-out steps", "train it on longer lives")
-    result = summarise(model, judged, oracle_rows)
+    if isinstance(model, store.SlotModel):
+        told = [evaluate_slots.judge(model, person) for person in people]
+        result, table = evaluate_slots.summarise(model, told), evaluate_slots.per_step(model, told)
+    else:
+        judged = [judge(model, person) for person in people]
+        result = summarise(model, judged, oracle_rows)
+        table = per_step(model, judged, oracle_rows)
     folder = model_dir / "evaluation"
     folder.mkdir(exist_ok=True)
     result["per_step"] = str(folder / "per_step.parquet")
-    pyarrow.parquet.write_table(per_step(model, judged, oracle_rows), result["per_step"])
+    pyarrow.parquet.write_table(table, result["per_step"])
     (folder / "evaluation.json").write_text(json.dumps(result, indent=1))
     return result
 
 
-def judge(model: store.Model, person: str) -> Judged:
+def steps_of(model: store.Trained, person: str) -> pyarrow.Table:
+    """A row for each held-out step of a person; see `per_step`."""
+    if isinstance(model, store.SlotModel):
+        return evaluate_slots.per_step(model, [evaluate_slots.judge(model, person)])
+    return per_step(model, [judge(model, person)], None)
+
+
+def judge(model: store.JointModel, person: str) -> Judged:
     """Everybody's predictions of one person's held-out steps, the first included."""
     vocabulary, stream = model.vocabulary, model.streams[person]
-    first = model.split(person)[1]
-    lives = {p: vocabulary.encode(s) for p, s in model.streams.items()}
-    life = lives[person]
-    others = {p: c.cut(0, model.split(p)[1]) for p, c in lives.items() if p != person}
+    first, life, others = model.split(person)[1], model.codes(stream), model.others(person)
     said = model.panel().listen(person, model.numbers[person], life, first, others)
     log_p = mixed(model.mixture, said)
     today = life.cut(first, len(life))
@@ -119,25 +126,23 @@ def baselines(said: Said, weights: dict[str, list[float]]) -> dict[str, np.ndarr
 
 
 def summarise(
-    model: store.Model, judged: Sequence[Judged], oracle_rows: Rows | None
+    model: store.JointModel, judged: Sequence[Judged], oracle_rows: Rows | None
 ) -> dict[str, Any]:
     """The figures of the report; all losses in nats, lower is better."""
-    labelled = next(iter(model.streams.values())).kind == "events"
     loss = {name: -np.concatenate([j.models[name] for j in judged]) for name in judged[0].models}
     slots = len(model.vocabulary.own)
-    per = 1 if labelled else slots
-    mean = {name: float(value.mean() / per) for name, value in loss.items()}
+    mean = {name: float(value.mean()) for name, value in loss.items()}
     log_p = np.concatenate([j.log_p for j in judged])
     joint = np.concatenate([j.joint for j in judged])
-    gain = (loss["without_past"] - loss["model"]) / per
+    gain = loss["without_past"] - loss["model"]
     low, high = bootstrap(gain, [len(j.joint) for j in judged])
     baseline_names = ["uniform", "unigram", "ngram", "repeat_last"]
     result: dict[str, Any] = {
         "people": len(judged),
         "steps": len(joint),
-        "target": "action" if labelled else "own_slots",
+        "target": "action",
         "classes": model.vocabulary.size - 1,
-        "nats_per_action": mean["model"] if labelled else None,
+        "nats_per_action": mean["model"],
         "nats_per_own_slot": float(loss["model"].mean() / slots),
         "network_alone": mean["network"],
         "baselines": {name: mean[name] for name in baseline_names},
@@ -150,15 +155,13 @@ def summarise(
         "top5": top(log_p, joint, 5),
         "ece": calibration_error(log_p, joint),
         "per_person": {
-            j.person: {n: float(-j.models[n].mean() / per) for n in ("model", "ngram")}
+            j.person: {n: float(-j.models[n].mean()) for n in ("model", "ngram")}
             | {"steps": len(j.joint)}
             for j in judged
         },
         "lineage": model.config["lineage"],
     }
-    if not labelled:
-        result["claim"] = "none"
-    elif oracle_rows:
+    if oracle_rows:
         result |= _oracle(judged, oracle_rows, loss)
     return result
 
@@ -195,38 +198,6 @@ def join_oracle(judged: Judged, rows: Rows) -> np.ndarray:
     distance = [np.abs(times[side] - judged.start_ns) for side in (before, after)]
     nearest = np.where(distance[0] < distance[1], before, after)
     return np.where(np.minimum(*distance) <= JOIN_NS, nats[nearest], np.nan)
-
-
-def bootstrap(gain: np.ndarray, lengths: Sequence[int], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean of paired differences [T], drawn in blocks within people."""
-    blocks, start = [], 0
-    size = max(1, min(BLOCK, len(gain) // FEWEST_BLOCKS))
-    for length in lengths:
-        stop = start + length
-        blocks += [gain[i : min(i + size, stop)] for i in range(start, stop, size)]
-        start += length
-    sums = np.array([b.sum() for b in blocks])
-    counts = np.array([len(b) for b in blocks])
-    draws = np.random.default_rng(seed).integers(0, len(blocks), (DRAWS, len(blocks)))
-    means = sums[draws].sum(1) / counts[draws].sum(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def top(log_p: np.ndarray, joint: np.ndarray, k: int) -> float:
-    """Share of steps whose truth is among the k most probable listed classes."""
-    listed = log_p[:, :-1]  # the class of the unseen names nothing
-    best = np.argsort(-listed, axis=1)[:, :k]
-    return float((best == joint[:, None]).any(1).mean())
-
-
-def calibration_error(log_p: np.ndarray, joint: np.ndarray) -> float:
-    """Expected calibration error of the most probable class, over bins of confidence of equal
-    width (Guo et al. 2017)."""
-    sure, right = np.exp(log_p.max(1)), log_p.argmax(1) == joint
-    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    gaps = np.abs(np.bincount(bins, sure - right, BINS))
-    return float(gaps.sum() / len(joint))
 
 
 def per_step(

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,8 +26,10 @@ from firsthand.learn.linear import Linear
 from firsthand.learn.mix import Mixture
 from firsthand.learn.model import Network, Shape
 from firsthand.learn.panel import Panel
+from firsthand.learn.slots import Shares
 from firsthand.learn.streams import Step, Stream
-from firsthand.learn.vocabulary import Vocabulary
+from firsthand.learn.ticks import to_predict
+from firsthand.learn.vocabulary import Codes, Vocabulary
 
 FORMAT = "firsthand-model/1"
 
@@ -38,15 +40,42 @@ class Model:
 
     config: dict[str, Any]
     vocabulary: Vocabulary
-    chains: tuple[Chain, ...]
     networks: list[Network]
+    streams: dict[str, Stream]
+    numbers: dict[str, int]  # a person's row in the networks
+    matched: list[tuple[list[Network], Linear | None]]  # one for each fold of people
+
+    def split(self, person: str) -> tuple[int, int]:
+        """Indices (dev, test) of the person's steps; see streams.split."""
+        dev, test = self.config["splits"][person]
+        return dev, test
+
+    def codes(self, stream: Stream) -> Codes:
+        """The stream in numbers, as the model predicts it. Raises Usage for other fields."""
+        return self.vocabulary.encode(to_predict(stream))
+
+    def others(self, person: str) -> dict[str, Codes]:
+        """The training steps of everybody else."""
+        known = {p: s for p, s in self.streams.items() if p != person}
+        return {p: self.codes(_before(s, self.split(p)[1])) for p, s in known.items()}
+
+
+@dataclass
+class SlotModel(Model):
+    """A model of ticks: of each slot, given those before it; see slots.py."""
+
+    shares: Shares
+
+
+@dataclass
+class JointModel(Model):
+    """A model of events: of the joint class of all fields, by a panel of experts; see panel.py."""
+
+    chains: tuple[Chain, ...]
     linear: Linear | None
     mixture: Mixture
     matched_mixture: Mixture
     baselines: dict[str, list[float]]
-    streams: dict[str, Stream]
-    numbers: dict[str, int]  # a person's row in the networks
-    matched: list[tuple[list[Network], Linear | None]]  # one for each fold of people
 
     def panel(self) -> Panel:
         """The experts that know everybody's past."""
@@ -57,10 +86,12 @@ class Model:
         networks, linear = self.matched[fold_of(self.numbers[person], len(self.matched))]
         return Panel(self.vocabulary, self.chains, tuple(networks), linear)
 
-    def split(self, person: str) -> tuple[int, int]:
-        """Indices (dev, test) of the person's steps; see streams.split."""
-        dev, test = self.config["splits"][person]
-        return dev, test
+
+Trained = JointModel | SlotModel
+
+
+def _before(stream: Stream, stop: int) -> Stream:
+    return replace(stream, steps=stream.steps[:stop])
 
 
 def person_folder(out: Path, person: str) -> Path:
@@ -121,38 +152,45 @@ def read_stream(path: Path) -> Stream:
         raise Damaged(f"the memory {path} is damaged", "train the model again") from error
 
 
-def save(out: Path, model: Model) -> None:
+def save(out: Path, model: Trained) -> None:
     """Write everything; config.json last, so that a folder with a finished one is whole."""
+    config, all_linear = dict(model.config), None
+    if isinstance(model, JointModel):
+        all_linear = model.linear
+        mixtures = {
+            "full.gate": model.mixture.gate, "full.scale": model.mixture.scale,
+            "matched.gate": model.matched_mixture.gate,
+            "matched.scale": model.matched_mixture.scale,
+        }  # fmt: skip
+        _write(out / "mix.safetensors", save_tensors({k: v.clone() for k, v in mixtures.items()}))
+        config |= {
+            "experts": list(model.mixture.names), "baselines": model.baselines,
+            "chains": [{"scope": c.scope, "names": list(c.names)} for c in model.chains],
+        }  # fmt: skip
+    else:
+        config["shares"] = asdict(model.shares)
     for person, stream in model.streams.items():
         write_stream(out, stream)
         own = {
             f"vector.{i}": net.person.weight.detach()[model.numbers[person]].clone()
             for i, net in enumerate(model.networks)
         }
-        if model.linear is not None and person in model.linear.own:
-            own["linear"] = model.linear.own[person]
+        if all_linear is not None and person in all_linear.own:
+            own["linear"] = all_linear.own[person]
         _write(person_folder(out, person) / "own.safetensors", save_tensors(own))
     for fold, (networks, linear) in enumerate(model.matched):
         path = out / "matched" / f"fold-{fold}.safetensors"
         _write(path, save_tensors(_shared(networks, linear)))
-    _write(out / "shared.safetensors", save_tensors(_shared(model.networks, model.linear)))
-    mixtures = {
-        "full.gate": model.mixture.gate, "full.scale": model.mixture.scale,
-        "matched.gate": model.matched_mixture.gate, "matched.scale": model.matched_mixture.scale,
-    }  # fmt: skip
-    _write(out / "mix.safetensors", save_tensors({k: v.clone() for k, v in mixtures.items()}))
+    _write(out / "shared.safetensors", save_tensors(_shared(model.networks, all_linear)))
     _write(out / "vocabulary.json", _json(model.vocabulary.to_json()))
-    config = dict(model.config)
     config |= {
         "format": FORMAT, "finished": True, "numbers": model.numbers,
-        "experts": list(model.mixture.names), "baselines": model.baselines,
-        "chains": [{"scope": c.scope, "names": list(c.names)} for c in model.chains],
         "files": {str(p.relative_to(out)): _sha256(p) for p in _model_files(out)},
     }  # fmt: skip
     _write(out / "config.json", _json(config))
 
 
-def load(out: Path) -> Model:
+def load(out: Path) -> Trained:
     """The model in this folder; people whose files were deleted are simply not in it."""
     config = read_config(out)
     if not config.get("finished"):
@@ -176,19 +214,19 @@ def load(out: Path) -> Model:
     if linear is not None:
         linear = Linear(linear.trust, linear.shared, own)
     folds = sorted(name for name in config["files"] if name.startswith("matched/"))
+    streams = {p: read_stream(person_folder(out, p) / "steps.parquet") for p in numbers}
+    matched = [_load_shared(out / name, shape) for name in folds]
+    shared = (config, vocabulary, networks, streams, numbers, matched)
+    if "shares" in config:
+        return SlotModel(*shared, Shares(**config["shares"]))
     mixes, names = _load(out / "mix.safetensors"), tuple(config["experts"])
-    return Model(
-        config=config,
-        vocabulary=vocabulary,
+    return JointModel(
+        *shared,
         chains=tuple(Chain(c["scope"], tuple(c["names"])) for c in config["chains"]),
-        networks=networks,
         linear=linear,
         mixture=Mixture(names, mixes["full.gate"], mixes["full.scale"]),
         matched_mixture=Mixture(names, mixes["matched.gate"], mixes["matched.scale"]),
         baselines=config["baselines"],
-        streams={p: read_stream(person_folder(out, p) / "steps.parquet") for p in numbers},
-        numbers=numbers,
-        matched=[_load_shared(out / name, shape) for name in folds],
     )
 
 

@@ -16,6 +16,14 @@ SCENE = tuple(f"scene{number}" for number in range(8))
 # The scene as the second ends, among the fields that are predicted.
 AHEAD = tuple(f"ahead{number}" for number in range(8))
 WEIGHTS = {"own": 1.0, "world": 0.25}  # in the loss
+# Fields whose tokens mean the same, in the order in which they come: one list of values for each.
+KINDS = {
+    "motion": ("motion0", "motion1", "motion2", "motion3"),
+    "hand": ("hand0", "hand1"),
+    "sound": ("sound",),
+    "word": ("word",),
+    **{scene: (scene, ahead) for scene, ahead in zip(SCENE, AHEAD, strict=True)},
+}
 
 
 def role(field: str) -> str:
@@ -26,6 +34,11 @@ def role(field: str) -> str:
 def weights(fields: tuple[str, ...]) -> tuple[float, ...]:
     """The loss weight of each predicted field of a tick."""
     return tuple(WEIGHTS[role(field)] for field in fields)
+
+
+def to_predict(stream: Stream) -> Stream:
+    """The stream as a model is asked to predict it: ticks with all slots, events as they are."""
+    return foretell(stream) if stream.kind == "ticks" else stream
 
 
 def foretell(stream: Stream) -> Stream:

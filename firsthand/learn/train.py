@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from firsthand.errors import Usage
-from firsthand.learn import fit, store
+from firsthand.learn import fit, slots, store
 from firsthand.learn.counts import Chain
 from firsthand.learn.distributed import here, in_turn
 from firsthand.learn.linear import Lesson, Linear, choose_linear, fit_linear
@@ -33,6 +33,7 @@ from firsthand.learn.panel import (
     strangers,
 )
 from firsthand.learn.streams import Stream, check, split
+from firsthand.learn.ticks import KINDS, to_predict, weights
 from firsthand.learn.vocabulary import Codes, fit_vocabulary
 
 HOLDOUTS = ("last-day",)
@@ -54,8 +55,13 @@ def train(
     progress: Progress | None = None,
     updates: int | None = None,
     members: int = 1,
+    kind: str | None = None,
+    encoder: Path | None = None,
 ) -> dict[str, Any]:
     """Train on a release, or on streams, and write the model folder `out`; a summary.
+
+    Of a release, `kind` is "events" or "ticks" (None: events where everybody has labels) and
+    `encoder` the folder of a pretrained encoder that looks at its pictures; see footage.py.
 
     `seconds` bounds the fitting of the networks; with `updates` (of each network) instead, the
     same seed gives the same model. `members` networks are averaged. Run again after an
@@ -63,6 +69,8 @@ def train(
     """
     if (release is None) == (streams is None):
         raise Usage("training takes a release or streams", "give exactly one of them")
+    if release is None and (kind or encoder):
+        raise Usage("only a release is cut into streams of a kind", "leave out kind and encoder")
     if holdout not in HOLDOUTS:
         raise Usage(f"unknown holdout {holdout!r}", f"one of {HOLDOUTS}")
     if size < 1 or members < 1 or seconds <= 0:
@@ -72,6 +80,7 @@ def train(
     config: dict[str, Any] = {
         "finished": False, "size": size, "seed": seed, "holdout": holdout, "members": members,
         "bound": {"updates": updates} if updates else {"seconds": seconds},
+        "asked": {"kind": kind, "encoder": str(encoder.resolve()) if encoder else None},
     }  # fmt: skip
     place, given = here(), streams
     streams = in_turn(place, lambda: _streams(release, given, out, config, tell))
@@ -84,7 +93,7 @@ def train(
     place.wait()
     summary = {
         "model": str(out), "people": len(streams), "steps": sum(map(len, streams)),
-        "kind": streams[0].kind, "classes": model.vocabulary.size - 1,
+        "kind": streams[0].kind, "classes": len(model.vocabulary.classes) or None,
         "parameters": sum(p.numel() for p in model.networks[0].parameters()),
         "updates": config["updates"], "dev_nats": config["dev_nats"],
         "lineage": config["lineage"], "wall_s": round(time.monotonic() - began, 2),
@@ -118,10 +127,12 @@ def _streams(
     config["lineage"] = lineage
     if (out / "config.json").is_file():
         old = store.read_config(out)
-        same = all(old.get(k) == json.loads(json.dumps(v)) for k, v in config.items())
+        # What was found out since then is added to what was known at the start.
+        known = {**config, "lineage": old.get("lineage", {}) | lineage}
+        same = all(old.get(k) == json.loads(json.dumps(v)) for k, v in known.items())
         kept = sorted((out / "people").glob("*/steps.parquet"))
         if same and len(kept) == old.get("kept"):
-            config["kept"] = len(kept)
+            config |= {name: old[name] for name in ("lineage", "kind", "kept")}
             tell("tokenise", 1.0)
             return [store.read_stream(path) for path in kept]
         clear(out)
@@ -129,8 +140,15 @@ def _streams(
         raise Usage(f"{out} is not empty and holds no model", "give another folder")
     store.write_config(out, config)
     if release is not None:
-        streams = footage.streams_of(release, out / "tokeniser", lambda f: tell("tokenise", f))
+        asked, folder = config["asked"], out / "tokeniser"
+        encoder = Path(asked["encoder"]) if asked["encoder"] else None
+        streams = footage.streams_of(
+            release, folder, lambda share: tell("tokenise", share),
+            kind=asked["kind"], encoder=encoder, seed=config["seed"],
+        )  # fmt: skip
+        config["lineage"] = lineage | streams[0].lineage
     streams = streams or []
+    config["kind"] = streams[0].kind
     for stream in streams:
         store.write_stream(out, stream)
     streams = sorted(streams, key=lambda s: store.person_folder(out, s.person).name)
@@ -175,9 +193,12 @@ class School:
         self.size, self.seed, self.members = config["size"], config["seed"], config["members"]
         self.numbers = {person: i + 1 for i, person in enumerate(self.streams)}
         self.cuts: dict[str, tuple[int, int]] = {p: split(s) for p, s in self.streams.items()}
-        seen = [_cut(s, self.cuts[p][1]) for p, s in self.streams.items()]
+        # Ticks are told what to predict only when cut, or the last would tell of the held-out day.
+        seen = [to_predict(_cut(s, self.cuts[p][1])) for p, s in self.streams.items()]
+        self.ticks = config["kind"] == "ticks"
         # The closed list may hold what only the development day showed, the held-out day's not.
-        self.vocabulary = fit_vocabulary(seen)
+        alike = KINDS.values() if self.ticks else ()
+        self.vocabulary = fit_vocabulary(seen, alike, listed=not self.ticks)
         # From here on nobody sees a held-out step.
         self.known = {s.person: self.vocabulary.encode(s) for s in seen}
         self.fit_part = {p: c.cut(0, self.cuts[p][0]) for p, c in self.known.items()}
@@ -186,16 +207,24 @@ class School:
         self.folds = min(FOLDS, len(self.streams))
         self.shares_done = 0
 
-    def run(self) -> store.Model:
+    def run(self) -> store.Trained:
         """All stages: choose on the development day, fit again with it, match without it."""
         vocabulary, config = self.vocabulary, self.config
-        chains = choose_chains(vocabulary, self.fit_part)
+        fields = tuple(vocabulary.own)
         shape = shape_for(
-            self.size, vocabulary.own_sizes, vocabulary.world_sizes, len(self.numbers)
-        )
+            self.size, vocabulary.own_sizes, vocabulary.world_sizes, len(self.numbers),
+            weights=weights(fields) if self.ticks else None,
+        )  # fmt: skip
         config["shape"] = shape.to_json()
-        scouts, updates = self._scouts(shape)
-        config["updates"] = updates
+        chains = () if self.ticks else choose_chains(vocabulary, self.fit_part)
+        scouts, config["updates"] = self._scouts(shape)
+        return self._slots(shape, scouts) if self.ticks else self._joint(shape, chains, scouts)
+
+    def _joint(
+        self, shape: Shape, chains: tuple[Chain, ...], scouts: list[Network]
+    ) -> store.JointModel:
+        """The experts on joint classes, and the mixtures of them."""
+        vocabulary, config, updates = self.vocabulary, self.config, self.config["updates"]
         counted = self._count_dev(chains)
         penalties, scout = self._scout_linear(chains, counted)
         config["penalties"] = penalties
@@ -203,10 +232,7 @@ class School:
         linear = self._linear(chains, self.known, penalties)
         matched: list[Pupils] = []
         for fold in range(self.folds):
-            others = {p: c for p, c in self.known.items() if len(c) and self.fold(p) != fold}
-            # Somebody alone in a release has nobody to be compared with: next to nothing is
-            # known without that person.
-            some = others or {p: c.cut(0, 1) for p, c in self.known.items() if len(c)}
+            some = self._without(fold)
             pupils = self._networks(shape, f"without-{fold}", some, updates)
             matched.append((pupils, self._linear(chains, strangers(some), penalties)))
         self.tell("mix", 0.0)
@@ -215,10 +241,47 @@ class School:
         mixture, matched_mixture = _mixture(full), _mixture(bare)
         baselines = _baselines(full)
         config["dev_nats"] = _dev_nats(mixture, full)
-        return store.Model(
-            config, vocabulary, chains, networks, linear, mixture, matched_mixture, baselines,
-            self.streams, self.numbers, matched,
+        return store.JointModel(
+            config, vocabulary, networks, self.streams, self.numbers, matched,
+            chains, linear, mixture, matched_mixture, baselines,
         )  # fmt: skip
+
+    def _slots(self, shape: Shape, scouts: list[Network]) -> store.SlotModel:
+        """The networks, and their mixture with counts of tokens; see slots.py."""
+        vocabulary, updates = self.vocabulary, self.config["updates"]
+        networks = self._networks(shape, "network", self.known, updates)
+        matched: list[Pupils] = []
+        for fold in range(self.folds):
+            pupils = self._networks(shape, f"without-{fold}", self._without(fold), updates)
+            matched.append((pupils, None))
+        self.tell("mix", 0.0)
+        full, bare = [], []
+        for person, codes in self.known.items():
+            morning, others = self.cuts[person][0], self._others(person).values()
+            if len(codes) == morning:
+                continue
+            number, strange = self.numbers[person], matched[self.fold(person)][0]
+            today = codes.cut(morning, len(codes))
+            full.append(slots.listen(vocabulary, scouts, number, codes, morning, others))
+            bare.append(slots.listen(vocabulary, strange, 0, today, 0, others))
+        fields = tuple(vocabulary.own)
+        shares = slots.Shares(
+            slots.fit_weights(fields, full, *slots.MODEL),
+            slots.fit_weights(fields, bare, *slots.MODEL),
+            slots.fit_weights(fields, full, *slots.REPEAT),
+        )
+        given = [slots.mixed(fields, shares.model, told, slots.MODEL) for told in full]
+        self.config["dev_nats"] = float(-np.log(np.concatenate(given)).mean())
+        return store.SlotModel(
+            self.config, vocabulary, networks, self.streams, self.numbers, matched, shares
+        )
+
+    def _without(self, fold: int) -> dict[str, Codes]:
+        """What is known of those who are not in this fold."""
+        others = {p: c for p, c in self.known.items() if len(c) and self.fold(p) != fold}
+        # Somebody alone in a release has nobody to be compared with: next to nothing is known
+        # without that person.
+        return others or {p: c.cut(0, 1) for p, c in self.known.items() if len(c)}
 
     def fold(self, person: str) -> int:
         """Which of the matched experts never saw this person."""

@@ -161,27 +161,35 @@ def spans(stream: Stream) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return clock, since, lasted
 
 
-def fit_vocabulary(streams: Iterable[Stream]) -> Vocabulary:
-    """The vocabulary of these (training) steps."""
+def fit_vocabulary(
+    streams: Iterable[Stream], alike: Iterable[Iterable[str]] = (), listed: bool = True
+) -> Vocabulary:
+    """The vocabulary of these (training) steps.
+
+    Each group of fields in `alike` shares its values: one number means the same in all of them.
+    Unless `listed`, the list of joint classes is left empty.
+    """
     streams = list(streams)
     if not any(len(s) for s in streams):
         raise Usage("there is nothing to learn from: the training part has no steps", "record more")
     first = streams[0]
     joint: Counter = Counter()
-    own: list[set] = [set() for _ in first.own]
-    world: list[set] = [set() for _ in first.world]
+    shared: dict[str, set[str]] = {}
+    for names in alike:
+        together: set[str] = set()
+        shared |= dict.fromkeys(names, together)
+    own: list[set] = [shared.get(name, set()) for name in first.own]
+    world: list[set] = [shared.get(name, set()) for name in first.world]
     for stream in streams:
         for step in stream.steps:
             joint[step.own] += 1
-            for values, value in zip(own, step.own, strict=True):
-                values.add(value)
-            for values, value in zip(world, step.world, strict=True):
-                values.add(value)
+            for seen, value in zip((*own, *world), (*step.own, *step.world), strict=True):
+                seen.add(value)
     times = [np.concatenate(parts) for parts in zip(*map(spans, streams), strict=True)]
     return Vocabulary(
         {name: tuple(sorted(v)) for name, v in zip(first.own, own, strict=True)},
         {name: tuple(sorted(v)) for name, v in zip(first.world, world, strict=True)},
-        tuple(sorted(joint)),
+        tuple(sorted(joint)) if listed else (),
         _edges(times[0], CLOCK_BINS),
         _edges(times[1], SPAN_BINS),
         _edges(times[2], SPAN_BINS),

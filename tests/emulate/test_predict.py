@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from firsthand.emulate import memory, predict
+from firsthand.emulate import expect, memory, predict
 from firsthand.emulate.fidelity import day
 from firsthand.errors import NotFound, Refused, Usage
 from firsthand.learn import store
@@ -76,13 +76,14 @@ def test_a_day_out_of_the_ordinary_is_noticed(model_dir):
     steps = list(held.stream.steps)
     for i in range(held.held_out, len(steps)):  # every action is the least likely one so far
         life = vocabulary.encode(replace(held.stream, steps=tuple(steps[: i + 1])))
-        worst = int(held.expect(life, held.held_out)[-1, :-1].argmin())
+        log_p = expect.joint_log_p(held.model, "ann", life, held.held_out)
+        worst = int(log_p[-1, :-1].argmin())
         steps[i] = replace(steps[i], own=vocabulary.classes[worst])
         if i > held.held_out + 8:
             break
     life = vocabulary.encode(replace(held.stream, steps=tuple(steps[: i + 1])))
-    log_p = held.expect(life, held.held_out)
-    surprise, novelty = predict.surprises(log_p, life.joint[held.held_out :])
+    log_p = expect.joint_log_p(held.model, "ann", life, held.held_out)
+    surprise, novelty = predict.surprises(*expect.beyond(log_p, life.joint[held.held_out :]))
     assert surprise > 0
     assert novelty > predict.NOVEL
 
@@ -92,7 +93,8 @@ def test_novelty_of_a_calibrated_prediction_is_about_one_standard_deviation():
     p = chance.dirichlet(np.ones(5), 2000)
     joint = np.array([chance.choice(5, p=row) for row in p])
     scores = [
-        predict.surprises(np.log(p[i : i + 20]), joint[i : i + 20])[1] for i in range(0, 2000, 20)
+        predict.surprises(*expect.beyond(np.log(p[i : i + 20]), joint[i : i + 20]))[1]
+        for i in range(0, 2000, 20)
     ]
     assert abs(np.mean(scores)) < 0.3
     assert 0.8 < np.std(scores) < 1.2

@@ -68,7 +68,11 @@ def test_without_labels_seconds_become_steps_of_the_wearers_own_slots(tmp_path):
     train(folder, None, out, updates=3)
     result = evaluate(out)
     assert result["nats_per_action"] is None
+    assert result["oracle"] is None
     assert result["claim"] == "none"
+    for said in result["slots"].values():
+        assert set(said["fields"]) == {*WEARER, *AHEAD}
+    assert set(result["nats_per_slot"]) == {"own", "world"}
 
 
 def test_the_same_release_and_seed_give_the_same_ticks(labelled, tmp_path):
