@@ -51,6 +51,7 @@ HOMES = {
     "markupsafe": ("web/*",),
     "uvicorn": ("web/*", "cli/serve.py"),
     "torch": ("learn/*", "emulate/*"),
+    "numba": ("learn/*",),
     "numpy": ("learn/*", "emulate/*", "simulate/*", "release/*"),
     "pyarrow": ("learn/*", "emulate/*"),
     "safetensors": ("learn/*", "emulate/*"),

@@ -27,22 +27,29 @@ def train(
     seconds: Annotated[float, typer.Option(help="Time to fit the network.")] = 60.0,
     size: Annotated[int, typer.Option(help="One dial: width, depth, batch and rate.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of all chance.")] = 0,
+    classes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --stream: CSV with the closed list of classes."),
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Train a model; interrupted and started again, it goes on where it was."""
-    from firsthand.learn import streams, train
+    """Train a model; on a release, an interrupted training goes on where it was.
+
+    On a stream file, counts of each person's whole past are mixed and ranked by what other
+    people's lives teach: the model of "learn benchmark". Time and size then follow the file.
+    """
+    from firsthand.learn import train
 
     if bool(release) == (stream is not None):
         raise Usage("training takes a release or --stream FILE", "give exactly one of them")
     folder = out or invocation.settings().data / "models" / (release or "stream")
-    source: dict[str, Any] = {}
     if stream is not None:
-        source["streams"] = streams.read_streams(stream)
-    else:
-        source["release"] = fetch(release)
+        _train_on(stream, classes, folder, seed, json_)
+        return
+    source = fetch(release)
     with progress("learn", 1.0) as move:
         summary = train.train(
-            **source,
+            source,
             out=folder,
             seconds=seconds,
             size=size,
@@ -55,6 +62,121 @@ def train(
         say(
             f"model {folder}: {summary['parameters']} parameters, {summary['steps']} steps of "
             f"{count(summary['people'], 'person', 'people')} in {summary['wall_s']:.0f} s"
+        )
+
+
+def _train_on(stream: Path, classes: Path | None, out: Path, seed: int, json_: bool) -> None:
+    """Train the predictor of event streams."""
+    from firsthand.learn import classes as lists
+    from firsthand.learn import streams
+    from firsthand.learn.past import model
+
+    lives = streams.read_streams(stream)
+    listed = lists.read_classes(classes, lives[0].own) if classes else None
+    for life in lives if listed else []:
+        lists.check_listed(life, set(listed or ()), stream.name)
+    with progress("learn", 1.0) as move:
+        summary = model.train(lives, out, listed, seed, move)
+    if json_:
+        show_json(summary)
+    else:
+        people = count(summary["people"], "person", "people")
+        say(f"model {out}: {summary['steps']} steps of {people} in {summary['wall_s']:.0f} s")
+
+
+@app.command("eval", epilog=exits(10, 14))
+def eval_(
+    model: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the model.")],
+    stream: Annotated[Path, typer.Option(metavar="FILE", help="CSV or Parquet to foretell.")],
+    json_: Json = False,
+) -> None:
+    """Foretell every step of a stream file with a model that was trained on one.
+
+    People whom the model knows go on from their remembered past; others begin without one.
+    """
+    from firsthand.learn import streams
+    from firsthand.learn.past import model as past
+
+    lives = streams.read_streams(stream)
+    with progress("eval", 1.0) as move:
+        result = past.evaluate(model, lives, move)
+    if json_:
+        show_json(result)
+    else:
+        rows = [(name, f"{value:.3f}") for name, value in result["nats"].items()]
+        table(["foretold", "nats per step"], rows, right="nats per step")
+        people = count(result["people"], "person", "people")
+        say(f"{result['n']} steps of {people}; first guess right {100 * result['top1']:.0f} %.")
+
+
+@app.command(epilog=exits(10, 14))
+def benchmark(
+    train: Annotated[Path, typer.Option(metavar="FILE", help="CSV or Parquet to learn from.")],
+    test: Annotated[Path, typer.Option(metavar="FILE", help="CSV or Parquet to foretell.")],
+    classes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV with the closed list of classes.")
+    ] = None,
+    regime: Annotated[
+        str, typer.Option(help="strict: fitted on other people only. official: on all training.")
+    ] = "strict",
+    oracle: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV of the best predictor's nats.")
+    ] = None,
+    per_step: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Parquet to write: a row for each step.")
+    ] = None,
+    only: Annotated[str, typer.Option(help="The model, or one baseline, alone.")] = "",
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep finished parts here; go on from them."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all chance.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 0,
+    json_: Json = False,
+) -> None:
+    """Foretell every step of the test recordings, the model and all baselines in one run.
+
+    A person's own earlier steps are used as they come to pass. The baselines are uniform,
+    unigram, kn_pooled, kn_own, kn_recording, knn and mixture.
+    """
+    from firsthand.learn import benchmark, streams
+    from firsthand.learn import classes as lists
+
+    known = streams.read_streams(train)
+    asked = streams.read_streams(test)
+    listed = lists.read_classes(classes, known[0].own) if classes else None
+    for file, lives in ((train, known), (test, asked)):
+        for stream in lives if listed else []:
+            lists.check_listed(stream, set(listed or ()), file.name)
+    best = benchmark.read_oracle(oracle) if oracle else None
+    task, order = benchmark.task_of(known, asked, listed, regime, seed=seed)
+    with progress("benchmark", 1.0) as move:
+        found = benchmark.run(task, keep, jobs or None, only or None, move)
+    result, steps = benchmark.summarise(task, found, order, best)
+    if per_step:
+        benchmark.write_steps(steps, per_step)
+    if json_:
+        show_json(result)
+    else:
+        compared(result)
+
+
+def compared(result: dict[str, Any]) -> None:
+    """Prints a benchmark's losses, the best last, and what else was measured."""
+    rows = sorted(result.get("baselines", {}).items(), key=lambda row: -row[1])
+    if "nats" in result:
+        rows.append(("model", result["nats"]["joint"]))
+    if result.get("oracle"):
+        rows.append(("oracle (the limit)", result["oracle"]["nats"]))
+    shown = [(name, f"{value:.3f}") for name, value in rows]
+    table(["predictor", "nats per step"], shown, right="nats per step")
+    say(f"{result['n']} steps of {count(result['people'], 'person', 'people')}, {result['regime']}")
+    if "history_gain" in result:
+        gain = result["history_gain"]
+        say(
+            f"The own past is worth {gain['nats']:.3f} nats a step "
+            f"[{gain['low']:.3f}, {gain['high']:.3f}]; right at the first guess "
+            f"{100 * result['top1']:.0f} % of the time."
         )
 
 
