@@ -1,7 +1,8 @@
 """How well a model of ticks predicts the held-out day: nats per slot, the wearer's own apart from
 the world's, beside baselines that need no labels.
 
-Test-then-train, as in evaluate.py. There is no oracle here, and no claim of skill.
+Test-then-train, as in evaluate.py. A token that training never showed counts as one more value
+of its slot, for every predictor alike. There is no oracle here, and no claim of skill.
 """
 
 from collections.abc import Sequence

@@ -169,12 +169,13 @@ def _count(
     rows = [np.empty((len(steps), size)) for size in counts.sizes]
     for t in steps:
         done = life.own[first + t].tolist()
-        for slot, value in enumerate(done):
-            before = counts.before(life, first + t, slot, done)
+        befores = [counts.before(life, first + t, slot, done) for slot in range(len(done))]
+        for slot, (before, value) in enumerate(zip(befores, done, strict=True)):
             rows[slot][t - part.start] = counts.ngram(slot, before)
             unigram = counts.unigram(slot)[value]
             given["unigram"][t, slot] = unigram
             given["last"][t, slot] = unigram if before[0] == NONE else before[0] == value
+        for slot, (before, value) in enumerate(zip(befores, done, strict=True)):
             counts.update(slot, before, value, own=True)
     return rows
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ from lives import release, sample
 from test_encoders import encoder_in
 
 from firsthand.errors import Damaged, NotFound, Usage
+from firsthand.learn import store
 from firsthand.learn.clips import read_clip
 from firsthand.learn.evaluate import evaluate
 from firsthand.learn.eye import Eye
@@ -174,6 +176,69 @@ def test_training_on_a_release_records_where_it_came_from(labelled, tmp_path):
     lineage = json.loads((out / "config.json").read_text())["lineage"]
     assert (lineage["release"], lineage["log_index"], lineage["run"]) == ("r1", 7, "run1")
     assert evaluate(out)["steps"] == evaluate(out, release=labelled)["steps"] == 8
+
+
+@pytest.fixture(scope="module")
+def seen(labelled, tmp_path_factory):
+    """A model of ticks, asked for with an encoder: (its folder, the encoder's)."""
+    folder = tmp_path_factory.mktemp("seen")
+    encoder, out = encoder_in(folder / "e"), folder / "m"
+    train(labelled, None, out, updates=2, seed=3, kind="ticks", encoder=encoder)
+    return out, encoder
+
+
+def test_the_kind_the_encoder_and_the_seed_that_were_asked_for_are_remembered(
+    labelled, seen, tmp_path
+):
+    out, encoder = seen
+    config = json.loads((out / "config.json").read_text())
+    assert config["asked"] == {"kind": "ticks", "encoder": str(encoder)}
+    assert config["kind"] == "ticks"
+    first = streams_of(labelled, tmp_path / "t", kind="ticks", encoder=encoder, seed=3)
+    assert config["lineage"] == first[0].lineage
+    assert len(config["lineage"]["tokeniser"]) == 64
+    assert (out / "tokeniser" / "tables.safetensors").read_bytes() == (
+        tmp_path / "t" / "tables.safetensors"
+    ).read_bytes()
+    kept = store.load(out).streams
+    assert [kept[s.person] for s in first] == first
+
+
+def test_a_release_is_judged_as_the_kind_that_was_trained(labelled, seen, tmp_path):
+    out = seen[0]
+    known = evaluate(out)
+    again = evaluate(out, release=labelled)
+    assert again["steps"] == known["steps"] == 24
+    assert again["slots"] == known["slots"]
+    assert again["lineage"]["tokeniser"] == known["lineage"]["tokeniser"]
+    # The encoder may lie elsewhere by then.
+    moved = shutil.move(seen[1], tmp_path / "moved")
+    with pytest.raises(NotFound):
+        evaluate(out, release=labelled)
+    assert evaluate(out, release=labelled, encoder=moved)["slots"] == known["slots"]
+    shutil.move(moved, seen[1])
+
+
+def test_an_interrupted_training_on_a_release_goes_on_only_with_the_same_kind(labelled, tmp_path):
+    def cut(stage, _):
+        if stage == "train":
+            raise KeyboardInterrupt
+
+    out, told = tmp_path / "m", []
+    with pytest.raises(KeyboardInterrupt):
+        train(labelled, None, out, updates=2, kind="ticks", progress=cut)
+    lineage = json.loads((out / "config.json").read_text())["lineage"]
+    summary = train(
+        labelled, None, out, updates=2, kind="ticks", progress=lambda *a: told.append(a)
+    )
+    assert [share for stage, share in told if stage == "tokenise"] == [1.0]  # nothing anew
+    assert summary["lineage"] == lineage
+    assert summary["kind"] == "ticks"
+    with pytest.raises(KeyboardInterrupt):
+        train(labelled, None, out, updates=2, kind="ticks", seed=1, progress=cut)
+    summary = train(labelled, None, out, updates=2)
+    assert summary["kind"] == "events"
+    assert summary["lineage"]["tokeniser"] != lineage["tokeniser"]
 
 
 def eye_on(before, after):
