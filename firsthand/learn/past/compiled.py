@@ -14,6 +14,7 @@ import numba
 from numba.core import config
 
 FOLDER = Path(__file__).parent
+SETTINGS: Any = config  # whose names Numba makes up as it starts
 
 
 def _folder() -> str:
@@ -36,11 +37,11 @@ def compiled(function: Callable | None = None, *, fastmath: bool = False) -> Any
     """A decorator that compiles a function on its first call."""
 
     def compile_(function: Callable) -> Any:
-        before = config.CACHE_DIR
-        config.CACHE_DIR = _KEPT or before
+        before = SETTINGS.CACHE_DIR
+        SETTINGS.CACHE_DIR = _KEPT or before
         try:
             return numba.njit(cache=True, fastmath=fastmath)(function)
         finally:
-            config.CACHE_DIR = before
+            SETTINGS.CACHE_DIR = before
 
     return compile_(function) if function else compile_

@@ -58,13 +58,14 @@ class Desk(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What is kept of each step: log-probability of the truth [T]; of scored steps all classes
-    [N, C] at `row` [T]; of noted steps the best candidates with the experts' relative
-    log-probabilities in thousandths of 2/3 nat (`note`, [T, K, F]) and the objects' states."""
+    """What is kept of each step: log-probability of the truth [T]; of scored steps, at `row` [T],
+    all classes [N, C]; of noted steps, at `noted` [T], the best candidates [M, K] with the experts'
+    relative log-probabilities (`note` [M, K, F], 1 / NOTE_SCALE nat) and the objects' states."""
 
     truth: np.ndarray
     row: np.ndarray
     log_p: np.ndarray
+    noted: np.ndarray
     candidates: np.ndarray
     base: np.ndarray
     note: np.ndarray
@@ -105,7 +106,6 @@ NOTE_SCALE = np.float32(1500.0)
 def follow(
     start, stop, index, counts, objects, rates, scene, extra, extra_evidence, share_row,
     position, truth, contexts, gate, desk, said, features, scored, own, grow, rate_of_learning,
-    noted,
 ) -> None:  # type: ignore[no-untyped-def]  # fmt: skip
     """Go through a life from start to stop: say, then learn, then count, step by step.
 
@@ -164,7 +164,7 @@ def follow(
                 out = said.log_p[said.row[step]]
                 for c in range(classes):
                     out[c] = np.log(total[c])
-            if noted[step]:
+            if said.noted[step] >= 0:
                 _note(step, desk, scene, objects, said, features)
             nats = -said.truth[step]
             shock3, shock2, shock1 = shock2, shock1, 4
@@ -212,19 +212,19 @@ def _descend(step, gate, desk, contexts, rate) -> None:  # type: ignore[no-untyp
 @compiled
 def _note(step, desk, scene, objects, said, features) -> None:  # type: ignore[no-untyped-def]
     """Keep the best candidates of a step and what the experts say of them."""
-    order = np.argsort(-desk.total)
+    order, row = np.argsort(-desk.total), said.noted[step]
     for place in range(said.candidates.shape[1]):
         c = order[place]
         base = np.log(desk.total[c])
-        said.candidates[step, place] = c
-        said.base[step, place] = base
+        said.candidates[row, place] = c
+        said.base[row, place] = base
         for f in range(len(features)):
             value = (desk.log_p[features[f], c] - base) * NOTE_SCALE
-            said.note[step, place, f] = np.int16(max(min(value, np.float32(32000)),
+            said.note[row, place, f] = np.int16(max(min(value, np.float32(32000)),
                                                      np.float32(-32000)))  # fmt: skip
         obj = objects.class_object[c]
         met = scene.when[obj] >= 0
-        said.state[step, place, 0] = 1 + states.age_bucket(step - scene.when[obj]) if met else 0
-        said.state[step, place, 1] = 1 + scene.last[obj]
-        said.state[step, place, 2] = 1 + scene.earlier[obj]
-        said.state[step, place, 3] = min(scene.uses[obj], 9)
+        said.state[row, place, 0] = 1 + states.age_bucket(step - scene.when[obj]) if met else 0
+        said.state[row, place, 1] = 1 + scene.last[obj]
+        said.state[row, place, 2] = 1 + scene.earlier[obj]
+        said.state[row, place, 3] = min(scene.uses[obj], 9)

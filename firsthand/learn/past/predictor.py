@@ -21,6 +21,7 @@ from firsthand.learn.past.tables import HERE, LATE, OWN, POOL, SCOPES
 RATES = (1e-4, 3e-5)  # of the gate, in each pass over the pool
 FOLLOW_RATE = 5e-5  # along a new person's life
 CANDIDATES = 64
+MOST_NOTED = 60_000  # steps that the ranking network is fitted on: 14 kB of memory each
 Progress = Callable[[float], None]
 
 
@@ -77,21 +78,22 @@ class Board:
             states.replay(self.rates, self.scene, self.objects, self.lives.position, 0, start,
                           stop, sign)  # fmt: skip
 
-    def said(self, scored: np.ndarray) -> Said:
-        """Room for what is said of all steps, all classes of those that are scored [T]."""
-        total, kept = len(self.lives), min(CANDIDATES, self.lives.size)
-        row = np.where(scored, np.cumsum(scored) - 1, -1)
+    def said(self, scored: np.ndarray, noted: np.ndarray) -> Said:
+        """Room for what is said: all classes of the scored steps, candidates of the noted [T]."""
+        kept, marks = min(CANDIDATES, self.lives.size), int(noted.sum())
         return Said(
-            np.zeros(total, np.float64), row,
+            np.zeros(len(self.lives), np.float64),
+            np.where(scored, np.cumsum(scored) - 1, -1),
             np.zeros((int(scored.sum()), self.lives.size), np.float32),
-            np.zeros((total, kept), np.int32), np.zeros((total, kept), np.float32),
-            np.zeros((total, kept, len(self.features)), np.int16),
-            np.zeros((total, kept, 4), np.int16),
+            np.where(noted, np.cumsum(noted) - 1, -1),
+            np.zeros((marks, kept), np.int32), np.zeros((marks, kept), np.float32),
+            np.zeros((marks, kept, len(self.features)), np.int16),
+            np.zeros((marks, kept, 4), np.int16),
         )  # fmt: skip
 
     def walk(
         self, gate: Gate, said: Said, start: int, stop: int, scored: np.ndarray,
-        rate: float, noted: np.ndarray, grow: bool = True, extra: Extra | None = None,
+        rate: float, grow: bool = True, extra: Extra | None = None,
     ) -> None:  # fmt: skip
         """Follow the steps from start to stop with what the counts hold; see gate.follow."""
         extra = extra or self.extra
@@ -99,7 +101,7 @@ class Board:
             start, stop, self.index, self.counts, self.objects, self.rates, self.scene,
             extra.log_p, extra.evidence, self.share_row, self.lives.position, self.lives.joint,
             self.contexts, gate, self.desk, said, self.features, scored, self.own,
-            grow and self.own, np.float32(rate), noted,
+            grow and self.own, np.float32(rate),
         )  # fmt: skip
 
     def without(self, person: int) -> "_Without":
@@ -149,12 +151,11 @@ def fit_shared(
     lives, tell = board.lives, progress or (lambda _: None)
     gate = gate_of(board.desk.log_p.shape[0], board.contexts_held)
     nothing = np.zeros(len(lives), dtype=bool)
-    said = board.said(nothing)
+    silent, said = board.said(nothing, nothing), board.said(nothing, _chosen(board, pool))
     chance = np.random.default_rng(seed)
     pool = [p for p in pool if board.known[p]]
     lengths = {p: sum(stop - start for start, stop in board.known[p]) for p in pool}
     total, done = max(1, len(RATES) * sum(lengths.values())), 0
-    noted = np.zeros(len(lives), dtype=bool)
     outsiders = [p for p in range(len(lives.people)) if p not in set(pool)]
     for person in outsiders:
         board.pool(person, -1.0)
@@ -163,19 +164,27 @@ def fit_shared(
         for person in chance.permutation(pool).astype(int).tolist():
             with board.without(person):
                 for start, stop in board.known[person]:
-                    noted[start:stop] = last
-                    board.walk(gate, said, start, stop, nothing, rate, noted)
+                    board.walk(gate, said if last else silent, start, stop, nothing, rate)
             done += lengths[person]
             tell(0.7 * done / total)
     for person in outsiders:
         board.pool(person, 1.0)
-    steps = np.flatnonzero(noted)
     ranker = ranking.fit_ranker(
-        ranking.show(lives, said), steps, lives.own_sizes.tolist(), board.objects.acts + 1, seed,
+        ranking.show(lives, said), lives.own_sizes.tolist(), board.objects.acts + 1, seed,
         lambda f: tell(0.7 + 0.3 * f),
     )  # fmt: skip
     tell(1.0)
     return Shared(gate, ranker)
+
+
+def _chosen(board: Board, pool: Sequence[int]) -> np.ndarray:
+    """The steps of these people that the ranking network is fitted on, a mask [T]."""
+    mask = np.zeros(len(board.lives), dtype=bool)
+    for person in pool:
+        for start, stop in board.known[person]:
+            mask[start:stop] = True
+    every = max(1, -(-int(mask.sum()) // MOST_NOTED))
+    return mask & (np.cumsum(mask) % every == 0)
 
 
 def foretell(board: Board, shared: Shared, person: int, scored: np.ndarray) -> np.ndarray:
@@ -185,16 +194,16 @@ def foretell(board: Board, shared: Shared, person: int, scored: np.ndarray) -> n
     met as if it were the first.
     """
     lives = board.lives
-    said = board.said(scored)
+    said = board.said(scored, scored)
     gate = shared.gate.copy()
     with board.without(person) as (start, stop):
         if board.own:
-            board.walk(gate, said, start, stop, scored, FOLLOW_RATE, scored)
+            board.walk(gate, said, start, stop, scored, FOLLOW_RATE)
         else:
             for begin, end in recordings_of(lives, start, stop):
                 if scored[begin:end].any():
                     gate.become(shared.gate)
-                    board.walk(gate, said, begin, end, scored, FOLLOW_RATE, scored)
+                    board.walk(gate, said, begin, end, scored, FOLLOW_RATE)
     return finish(board, shared, said, scored)
 
 
@@ -202,12 +211,12 @@ def foretell_as(
     board: Board, shared: Shared, person: int, other: int, scored: np.ndarray
 ) -> np.ndarray:
     """As `foretell`, but with another person's known life in place of the own past."""
-    said, gate = board.said(scored), shared.gate.copy()
+    said, gate = board.said(scored, scored), shared.gate.copy()
     with board.without(person) as (start, stop):
         board.remember(board.known[other])
         for first, end in recordings_of(board.lives, start, stop):
             if scored[first:end].any():
-                board.walk(gate, said, first, end, scored, FOLLOW_RATE, scored, False, board.silent)
+                board.walk(gate, said, first, end, scored, FOLLOW_RATE, False, board.silent)
         board.forget(board.known[other])
     return finish(board, shared, said, scored)
 
@@ -221,8 +230,8 @@ def likelihoods(
     Nats, summed over a recording. The person is known by what was lived before the recording, a
     candidate by the known life; the gate does not learn, and no network ranks.
     """
-    said = board.said(np.zeros(len(board.lives), dtype=bool))
     nothing = np.zeros(len(board.lives), dtype=bool)
+    said = board.said(nothing, nothing)
     with board.without(person) as (start, stop):
         parts = recordings_of(board.lives, start, stop)
         wanted = [part for part in parts if scored[slice(*part)].any()]
@@ -234,7 +243,7 @@ def likelihoods(
             row = 0
             for first, end in parts:
                 if scored[first:end].any():
-                    board.walk(shared.gate, said, first, end, scored, 0.0, nothing, False,
+                    board.walk(shared.gate, said, first, end, scored, 0.0, False,
                                board.silent)  # fmt: skip
                     sums[row, column] = said.truth[first:end][scored[first:end]].sum()
                     row += 1
@@ -248,10 +257,9 @@ def likelihoods(
 
 def finish(board: Board, shared: Shared, said: Said, scored: np.ndarray) -> np.ndarray:
     """What the gate said of the scored steps, ranked again by the network."""
-    steps = np.flatnonzero(scored)
-    if shared.ranker is None or not len(steps):
+    if shared.ranker is None or not scored.any():
         return said.log_p
-    return ranking.rank(shared.ranker, ranking.show(board.lives, said), steps, said.log_p)
+    return ranking.rank(shared.ranker, ranking.show(board.lives, said), said.log_p)
 
 
 def _runs(mask: np.ndarray, start: int, stop: int) -> list[tuple[int, int]]:

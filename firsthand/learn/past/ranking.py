@@ -18,6 +18,7 @@ from firsthand.learn.past.gate import NOTE_SCALE, Said
 from firsthand.learn.past.lives import Lives
 
 BACK = 3  # steps before that are shown by their fields
+SHOCKS = 4  # steps before whose surprise is shown
 HIDDEN, FIELD_WIDTH = 64, 12
 ROUNDS, BATCH, RATE, DECAY, DROPOUT = 4, 64, 2e-3, 0.02, 0.1
 FEWEST_STEPS = 500  # below it there is too little to fit on
@@ -26,7 +27,8 @@ UNIT = 4.0  # nats, so that inputs are about 1
 
 @dataclass(frozen=True)
 class Shown:
-    """What the network is shown of T steps, as tensors; all but the truth is known before each."""
+    """What the network is shown of M noted steps, as tensors; all but the truth is known before
+    each. Below T stands for M."""
 
     candidates: Tensor  # [T, K] joint classes
     base: Tensor  # [T, K] their log-probabilities by the gate
@@ -40,24 +42,27 @@ class Shown:
 
 
 def show(lives: Lives, said: Said) -> Shown:
-    """Gather it from a run of the gate."""
-    position = lives.position
+    """Gather it from a run of the gate, of the noted steps in the order lived."""
+    steps = np.flatnonzero(said.noted >= 0)
+    rows, position = said.noted[steps], lives.position
     fields = [
-        before(lives.own[:, f], position, back) + 1
+        before(lives.own[:, f], position, back)[steps] + 1
         for back in range(1, BACK + 1)
         for f in range(lives.own.shape[1])
     ]
-    shock = np.zeros((len(lives), 4), np.float32)
-    for back in range(1, 5):
+    shock = np.zeros((len(lives), SHOCKS), np.float32)
+    for back in range(1, SHOCKS + 1):
         known = position[back:] >= back
         shock[back:, back - 1] = np.minimum(-said.truth[:-back], 8) / UNIT * known
-    place = [np.log1p(position) / 5, np.log1p(lives.lived) / 5, position / 50, shock.mean(1)]
+    shock, position = shock[steps], position[steps]
+    parts = [np.log1p(position) / 5, np.log1p(lives.lived[steps]) / 5, position / 50]
+    place = np.concatenate([np.stack([*parts, shock.mean(1)], 1), shock], 1)
     return Shown(
-        torch.from_numpy(said.candidates), torch.from_numpy(said.base),
-        torch.from_numpy(said.note), torch.from_numpy(said.state),
-        torch.from_numpy(np.stack(fields, 1)),
-        torch.from_numpy(np.concatenate([np.stack(place, 1), shock], 1).astype(np.float32)),
-        torch.from_numpy(lives.joint), torch.from_numpy(said.truth.astype(np.float32)),
+        torch.from_numpy(said.candidates[rows]), torch.from_numpy(said.base[rows]),
+        torch.from_numpy(said.note[rows]), torch.from_numpy(said.state[rows]),
+        torch.from_numpy(np.stack(fields, 1)), torch.from_numpy(place.astype(np.float32)),
+        torch.from_numpy(lives.joint[steps]),
+        torch.from_numpy(said.truth[steps].astype(np.float32)),
         torch.from_numpy(lives.classes),
     )  # fmt: skip
 
@@ -74,7 +79,7 @@ class Ranker(nn.Module):
         self.age = nn.Embedding(11, 6)
         for table in (*self.back, *self.name, self.act, self.age):
             nn.init.normal_(table.weight, std=0.1)
-        self.step = nn.Linear(BACK * fields * FIELD_WIDTH + 8, HIDDEN)
+        self.step = nn.Linear(BACK * fields * FIELD_WIDTH + 4 + SHOCKS, HIDDEN)
         self.peak = nn.Linear(features, HIDDEN)
         inputs = features + 2 + (fields + 2) * FIELD_WIDTH + 6
         self.first, self.second = nn.Linear(inputs, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
@@ -121,7 +126,6 @@ class Ranker(nn.Module):
 
 def fit_ranker(
     shown: Shown,
-    steps: np.ndarray,
     field_sizes: list[int],
     acts: int,
     seed: int = 0,
@@ -129,6 +133,7 @@ def fit_ranker(
 ) -> Ranker | None:
     """Fit to these steps; None where they are too few. The same arguments give the same network
     (one thread)."""
+    steps = np.arange(len(shown.joint))
     if len(steps) < FEWEST_STEPS:
         return None
     torch.set_num_threads(1)
@@ -154,12 +159,12 @@ def fit_ranker(
 
 
 @torch.no_grad()
-def rank(ranker: Ranker, shown: Shown, steps: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """The gate's log-probabilities [N, C] of these steps as the network corrects them."""
+def rank(ranker: Ranker, shown: Shown, log_p: np.ndarray) -> np.ndarray:
+    """The gate's log-probabilities [M, C] of the steps shown, as the network corrects them."""
     out = np.empty_like(log_p)
-    for start in range(0, len(steps), 256):
+    for start in range(0, len(log_p), 256):
         part = slice(start, start + 256)
-        rows = torch.from_numpy(steps[part])
+        rows = torch.arange(start, min(start + 256, len(log_p)))
         scores, more, total = ranker(shown, rows)
         ranked = torch.from_numpy(log_p[part]) + (more - total)[:, None]
         candidates = shown.candidates[rows].long()

@@ -16,9 +16,9 @@ def test_weights_move_towards_a_lower_loss():
     gate = gate_of(len(board.desk.log_p), board.contexts_held)
     paid = []
     for _ in range(3):
-        said = board.said(nothing)
+        said = board.said(nothing, nothing)
         with board.without(0) as (start, stop):
-            board.walk(gate, said, start, stop, nothing, 3e-4, nothing)
+            board.walk(gate, said, start, stop, nothing, 3e-4)
         paid.append(-said.truth[start:stop].mean())
     assert paid[0] > paid[1] > paid[2]
 
@@ -30,9 +30,9 @@ def test_without_a_rate_the_gate_stays_and_says_the_same():
     gate = gate_of(len(board.desk.log_p), board.contexts_held)
     said = []
     for _ in range(2):
-        said.append(board.said(scored))
+        said.append(board.said(scored, scored))
         with board.without(0) as (start, stop):
-            board.walk(gate, said[-1], start, stop, scored, 0.0, scored)
+            board.walk(gate, said[-1], start, stop, scored, 0.0)
     assert np.array_equal(said[0].log_p, said[1].log_p)
     assert np.array_equal(gate.by_context, gate_of(*gate.by_context.shape[:0:-1]).by_context)
 
@@ -55,16 +55,18 @@ def test_the_network_learns_what_is_said_of_candidates(monkeypatch):
         torch.arange(classes)[:, None],
     )  # fmt: skip
     every = np.arange(steps)
-    ranker = ranking.fit_ranker(shown, every, [classes], 2)
+    ranker = ranking.fit_ranker(shown, [classes], 2)
     log_p = np.full((steps, classes), np.log(0.25 / 4), np.float32)
     np.put_along_axis(log_p, candidates, base, 1)
-    out = ranking.rank(ranker, shown, every, log_p)
+    out = ranking.rank(ranker, shown, log_p)
     assert -out[every, candidates[:, 1]].mean() < 0.5
     np.testing.assert_allclose(np.exp(out).sum(1), 1, atol=1e-4)
 
 
 def test_too_few_steps_fit_no_network():
-    assert ranking.fit_ranker(None, np.arange(10), [3], 2) is None  # type: ignore[arg-type]
+    lives = laid(people(2, steps=10))
+    board = Board(lives, np.ones(len(lives), dtype=bool))
+    assert predictor.fit_shared(board, [0, 1]).ranker is None
 
 
 def test_nobody_to_learn_from_still_foretells():
