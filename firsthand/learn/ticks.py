@@ -5,6 +5,7 @@ did, sound and a word. Eight are the world's: the scene. tokeniser.py fills them
 """
 
 from dataclasses import replace
+from itertools import zip_longest
 
 from firsthand.errors import Usage
 from firsthand.learn.scale import BLANK
@@ -53,7 +54,7 @@ def foretell(stream: Stream) -> Stream:
             "take one that a release was tokenised to",
         )
     steps = []
-    for step, after in zip(stream.steps, (*stream.steps[1:], None), strict=True):
+    for step, after in zip_longest(stream.steps, stream.steps[1:]):
         ahead = after.world if after and _follows(step, after) else (BLANK,) * len(AHEAD)
         steps.append(replace(step, own=(*step.own, *ahead)))
     return replace(stream, own=(*WEARER, *AHEAD), steps=tuple(steps))

@@ -20,6 +20,7 @@ BASELINES = {
     "repeat_last": "Repeat the last",
     "ngram": "N-gram",
 }
+PREDICTORS = BASELINES | {"network": "Network alone", "model": "Model"}
 
 
 def render_report(summary: Values, evaluation: Values, days: Sequence[Values]) -> str:
@@ -39,7 +40,7 @@ def render_report(summary: Values, evaluation: Values, days: Sequence[Values]) -
         _history(evaluation),
         _reliability(evaluation) if labelled else "",
         _people(evaluation, named),
-        _days(days),
+        _days(days, labelled),
         _scrubber(summary),
         _caveats(summary, evaluation),
     ]
@@ -57,7 +58,8 @@ def _verdict(evaluation: Values) -> str:
     if nats is None:
         return (
             "These recordings carry no labels of actions, so what was predicted is the next token"
-            " of the wearer's own motion and sound. No claim of skill is made."
+            " of the wearer's own motion, hands and sound, and of the scene ahead."
+            " No claim of skill is made."
         )
     best = _best_baseline(evaluation)
     if best is None:
@@ -110,7 +112,7 @@ def _way(summary: Values, evaluation: Values) -> str:
         ("Carried home", _count(summary.get("segments"), "segment"), _breaks(summary)),
         ("Consent", f"{len(refused)} said no", f"{_s(summary.get('withheld_s'))} withheld"),
         ("Released", _samples(release), "coarse, without metadata, sealed"),
-        ("Learned", _count(evaluation.get("classes"), "class", "classes"), "from the release only"),
+        ("Learned", _learned(evaluation), "from the release only"),
         ("Judged", _count(evaluation.get("steps"), "step"), "of a day held out"),
     ]
     cells = "".join(
@@ -165,12 +167,9 @@ def _gap(evaluation: Values) -> str:
 def _no_claim(evaluation: Values) -> str:
     slot = evaluation.get("nats_per_own_slot")
     rows = [
-        ("Target", "the next token of the wearer's own slots: motion and sound"),
+        ("Target", "the next token of each slot"),
         ("Nats per own slot", "not known" if slot is None else f"{slot:.3f}"),
     ]
-    for name, value in (evaluation.get("baselines") or {}).items():
-        if value is not None:
-            rows.append((BASELINES.get(name, name), f"{value:.3f}"))
     lines = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
         for name, value in rows
@@ -179,7 +178,28 @@ def _no_claim(evaluation: Values) -> str:
         "<h2>What was predicted</h2><p>Real recordings come without labels and without an oracle."
         " These figures show that the way works from the lens to the model; a few minutes of"
         " footage cannot show skill, and none is claimed.</p>"
-        f"<table><tbody>{lines}</tbody></table>"
+        f"<table><tbody>{lines}</tbody></table>{_slots(evaluation)}"
+    )
+
+
+def _slots(evaluation: Values) -> str:
+    """Each predictor's loss on the wearer's slots beside that on the world's."""
+    said = evaluation.get("slots") or {}
+    lines = "".join(
+        f'<tr><th scope="row">{label}</th><td>{_figure(said[name].get("own"))}</td>'
+        f"<td>{_figure(said[name].get('world'))}</td></tr>"
+        for name, label in PREDICTORS.items()
+        if name in said
+    )
+    if not lines:
+        return ""
+    return (
+        "<table class='figures'><thead><tr><th scope='col'>Predictor</th>"
+        "<th scope='col'>The wearer's own slots</th><th scope='col'>The world's</th></tr></thead>"
+        f"<tbody>{lines}</tbody></table>"
+        '<p class="quiet">Nats per slot of the held-out part, lower is better. The wearer\'s own'
+        " slots are motion, hands, sound and word; the world's are the scene that the next second"
+        " begins with.</p>"
     )
 
 
@@ -189,7 +209,8 @@ def _history(evaluation: Values) -> str:
     if nats is None or low is None or high is None:
         return ""
     # Without labels the figure is about tokens, and says nothing about a person's habits.
-    unit = "nats per action" if evaluation.get("nats_per_action") is not None else "nats per token"
+    labelled = evaluation.get("nats_per_action") is not None
+    unit = "nats per action" if labelled else "nats per own slot"
     if low > 0:
         found = "The person's own past makes the day easier to foretell."
     elif high < 0:
@@ -220,6 +241,7 @@ def _people(evaluation: Values, named: dict[str, str]) -> str:
     rows = evaluation.get("per_person") or {}
     if not rows:
         return ""
+    unit = "step" if evaluation.get("nats_per_action") is not None else "own slot"
     lines = "".join(
         f'<tr><th scope="row">{escape(named.get(name, name))}</th><td>{row.get("steps", "")}</td>'
         f"<td>{_figure(row.get('model'))}</td><td>{_figure(row.get('ngram'))}</td>"
@@ -230,19 +252,23 @@ def _people(evaluation: Values, named: dict[str, str]) -> str:
         "<h2>Person by person</h2><table class='figures'><thead><tr><th scope='col'>Person</th>"
         "<th scope='col'>Steps</th><th scope='col'>Model</th><th scope='col'>N-gram</th>"
         f"<th scope='col'>Better by</th></tr></thead><tbody>{lines}</tbody></table>"
-        '<p class="quiet">Nats for each step of the held-out day.</p>'
+        f'<p class="quiet">Nats for each {unit} of the held-out day.</p>'
     )
 
 
-def _days(days: Sequence[Values]) -> str:
+def _days(days: Sequence[Values], labelled: bool) -> str:
     parts = [_day(day) for day in days if day.get("rows")]
     if not parts:
         return ""
+    # The product of a second's eight chances would be too small to see.
+    height = "the chance that was given to what happened"
+    if not labelled:
+        height = "the mean chance (geometric) that was given to the wearer's eight tokens"
     key = (
         '<p class="key"><svg width="14" height="14" aria-hidden="true"><rect class="right"'
         ' width="14" height="14"/></svg> first guess right'
         ' <svg width="14" height="14" aria-hidden="true"><rect class="wrong" width="14"'
-        ' height="14"/></svg> wrong. The height is the chance that was given to what happened.</p>'
+        f' height="14"/></svg> wrong. The height is {height}.</p>'
     )
     return f"<h2>A day foretold, beside the day that was</h2>{key}{''.join(parts)}"
 
@@ -373,6 +399,12 @@ def _count(value: int | None, one: str, many: str = "") -> str:
     if value is None:
         return "not known"
     return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def _learned(evaluation: Values) -> str:
+    if evaluation.get("tokens") is not None:
+        return _count(evaluation["tokens"], "token value")
+    return _count(evaluation.get("classes"), "class", "classes")
 
 
 def _names(names: Sequence[str]) -> str:

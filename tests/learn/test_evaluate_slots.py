@@ -110,6 +110,14 @@ def test_nothing_of_the_held_out_part_is_read_in_training(tmp_path):
         assert nats[0, :3].mean() > 1, name
 
 
+def test_somebody_of_whom_nothing_could_be_learned_is_judged_all_the_same(tmp_path):
+    few = [ticking("ann", days=1, seconds=30), ticking("bob", days=1, seconds=1)]
+    train(None, few, tmp_path / "m", updates=2)
+    result = evaluate(tmp_path / "m")
+    assert result["per_person"]["bob"]["steps"] == 1
+    assert 0 < result["per_person"]["bob"]["model"] < 20
+
+
 def test_a_row_for_each_second_adds_up_to_the_figures(model):
     result = evaluate(model)
     table = pyarrow.parquet.read_table(result["per_step"]).to_pydict()

@@ -37,6 +37,10 @@ def test_the_scene_ahead_is_the_one_that_the_next_second_begins_with():
     assert [step.own[:8] for step in told.steps] == [step.own for step in ticks().steps]
 
 
+def test_of_a_life_without_a_second_nothing_is_foretold():
+    assert len(foretell(replace(ticks(), steps=()))) == 0
+
+
 def test_only_ticks_can_be_foretold():
     with pytest.raises(Usage, match="ann"):
         foretell(replace(ticks(), kind="events"))

@@ -87,6 +87,24 @@ def test_without_labels_no_skill_is_claimed():
         assert claim not in text, claim
 
 
+def test_without_labels_the_wearers_slots_stand_apart_from_the_worlds():
+    said = {
+        name: {"own": 1.111 + number, "world": 2.222 + number, "fields": {}}
+        for number, name in enumerate(("unigram", "repeat_last", "ngram", "network", "model"))
+    }
+    unlabelled = EVALUATION | {
+        "nats_per_action": None, "nats_per_own_slot": 5.111, "classes": None, "tokens": 1234,
+        "oracle": None, "excess": None, "recovered": None, "slots": said,
+    }  # fmt: skip
+    text = render_report(SUMMARY, unlabelled, DAYS)
+    for label, number in (("Unigram", 0), ("Repeat the last", 1), ("N-gram", 2), ("Model", 4)):
+        row = f"{label}</th><td>{1.111 + number:.3f}</td><td>{2.222 + number:.3f}</td>"
+        assert row in text, label
+    assert "1,234 token values" in text
+    assert "eight tokens" in text
+    assert "token value" not in render_report(SUMMARY, EVALUATION, DAYS)
+
+
 def test_a_model_that_loses_to_a_baseline_is_said_to():
     text = render_report(SUMMARY, EVALUATION | {"nats_per_action": 1.95}, [])
     assert "no less than the best baseline" in text
