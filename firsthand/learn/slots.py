@@ -54,7 +54,11 @@ class Told:
 
 
 class Counts:
-    """Exact counts of tokens by kind, everybody's and one person's. A tick costs about 1 ms."""
+    """Exact counts of tokens by kind, everybody's and one person's.
+
+    To count a tick takes 0.05 ms and 0.75 kB, to predict one 1.2 ms (20,000 invented ticks on
+    one core): a day of 14 h is 38 MB at most, a life of years would need a bound.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.fields, self.sizes = tuple(vocabulary.own), vocabulary.own_sizes

@@ -208,10 +208,11 @@ def _history(evaluation: Values) -> str:
     nats, low, high = (gain.get(name) for name in ("nats", "low", "high"))
     if nats is None or low is None or high is None:
         return ""
-    # Without labels the figure is about tokens, and says nothing about a person's habits.
     labelled = evaluation.get("nats_per_action") is not None
     unit = "nats per action" if labelled else "nats per own slot"
-    if low > 0:
+    if not labelled:
+        found = "That is about tokens, and shows nothing of a person's habits."
+    elif low > 0:
         found = "The person's own past makes the day easier to foretell."
     elif high < 0:
         found = "The person's own past made the prediction worse."

@@ -83,7 +83,7 @@ def test_without_labels_no_skill_is_claimed():
     }  # fmt: skip
     text = render_report(SUMMARY, unlabelled, [])
     assert "No claim of skill is made" in text
-    for claim in ("nats per action", "less than the best", "first guess", "simulated"):
+    for claim in ("nats per action", "less than the best", "first guess", "simulated", "easier"):
         assert claim not in text, claim
 
 
