@@ -31,25 +31,37 @@ def train(
         Path | None,
         typer.Option(metavar="FILE", help="With --stream: CSV with the closed list of classes."),
     ] = None,
+    kind: Annotated[
+        str, typer.Option(help="Of a release: events or ticks; else by whether it has labels.")
+    ] = "",
+    encoder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Of a release: pretrained picture encoder to use."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Train a model; on a release, an interrupted training goes on where it was.
 
-    On a stream file, counts of each person's whole past are mixed and ranked by what other
-    people's lives teach: the model of "learn benchmark". Time and size then follow the file.
+    On a stream file of events, counts of each person's whole past are mixed and ranked by what
+    other people's lives teach: the model of "learn benchmark". Time and size then follow the file.
     """
-    from firsthand.learn import train
+    from firsthand.learn import streams, ticks, train
 
     if bool(release) == (stream is not None):
         raise Usage("training takes a release or --stream FILE", "give exactly one of them")
     folder = out or invocation.settings().data / "models" / (release or "stream")
+    source: dict[str, Any] = {}
     if stream is not None:
-        _train_on(stream, classes, folder, seed, json_)
-        return
-    source = fetch(release)
+        lives = [ticks.recognise(life) for life in streams.read_streams(stream)]
+        if lives[0].kind == "events":
+            _train_on(lives, stream.name, classes, folder, seed, json_)
+            return
+        source["streams"] = lives
+    else:
+        source |= {"release": fetch(release), "kind": kind or None, "encoder": encoder}
     with progress("learn", 1.0) as move:
         summary = train.train(
-            source,
+            **source,
             out=folder,
             seconds=seconds,
             size=size,
@@ -65,16 +77,16 @@ def train(
         )
 
 
-def _train_on(stream: Path, classes: Path | None, out: Path, seed: int, json_: bool) -> None:
+def _train_on(
+    lives: list[Any], file: str, classes: Path | None, out: Path, seed: int, json_: bool
+) -> None:
     """Train the predictor of event streams."""
     from firsthand.learn import classes as lists
-    from firsthand.learn import streams
     from firsthand.learn.past import model
 
-    lives = streams.read_streams(stream)
     listed = lists.read_classes(classes, lives[0].own) if classes else None
     for life in lives if listed else []:
-        lists.check_listed(life, set(listed or ()), stream.name)
+        lists.check_listed(life, set(listed or ()), file)
     with progress("learn", 1.0) as move:
         summary = model.train(lives, out, listed, seed, move)
     if json_:
@@ -94,10 +106,14 @@ def eval_(
 
     People whom the model knows go on from their remembered past; others begin without one.
     """
-    from firsthand.learn import streams
+    from firsthand.learn import evaluate, streams, ticks
     from firsthand.learn.past import model as past
 
-    lives = streams.read_streams(stream)
+    lives = [ticks.recognise(life) for life in streams.read_streams(stream)]
+    if lives[0].kind == "ticks":
+        slots = evaluate.evaluate(model, streams=lives)
+        show_json(slots) if json_ else scores(slots)
+        return
     with progress("eval", 1.0) as move:
         result = past.evaluate(model, lives, move)
     if json_:

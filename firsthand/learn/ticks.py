@@ -42,6 +42,20 @@ def to_predict(stream: Stream) -> Stream:
     return foretell(stream) if stream.kind == "ticks" else stream
 
 
+def recognise(stream: Stream) -> Stream:
+    """A stream read from a file as ticks, where its fields are the sixteen slots; else as it is."""
+    fields = (*stream.own, *stream.world)
+    if set(fields) != {*WEARER, *SCENE}:
+        return stream
+    place = {name: number for number, name in enumerate(fields)}
+    steps = []
+    for step in stream.steps:
+        values = (*step.own, *step.world)
+        own, world = (tuple(values[place[n]] for n in names) for names in (WEARER, SCENE))
+        steps.append(replace(step, own=own, world=world))
+    return replace(stream, own=WEARER, world=SCENE, steps=tuple(steps), kind="ticks")
+
+
 def foretell(stream: Stream) -> Stream:
     """The same ticks with all sixteen slots to predict: own fields WEARER then AHEAD.
 

@@ -122,17 +122,9 @@ def test_two_processes_go_on_exactly_where_one_was_killed_while_it_wrote(two):
     assert told(two, "killed") == told(two, "whole")
 
 
-def test_the_command_trains_under_torchrun_as_alone(tmp_path):
-    rows = ["person,recording,start_s,stop_s,verb,noun"]
-    for stream in lives(days=3, steps=14):
-        rows += [
-            f"{stream.person},{s.recording},{s.start_ns / 1e9},{s.stop_ns / 1e9},{','.join(s.own)}"
-            for s in stream.steps
-        ]
-    (tmp_path / "lives.csv").write_text("\n".join(rows) + "\n")
+def test_training_under_torchrun_is_as_alone(tmp_path):
     out = tmp_path / "two"
-    command = ("learn", "train", "--stream", "lives.csv", "--seconds", "2", "--out", str(out))
-    done = torchrun("-m", "firsthand", *command, cwd=tmp_path)
+    done = torchrun(__file__, str(out), "train", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     config = json.loads((out / "config.json").read_text())
     assert config["finished"]
@@ -211,5 +203,10 @@ def _fit_all(folder: Path) -> None:
         (folder / "dev.json").write_text(json.dumps(result.dev_nats))
 
 
+def _train(folder: Path) -> None:
+    train(None, lives(days=3, steps=14), folder, seconds=2)
+
+
 if __name__ == "__main__":
-    (_die_while_writing if "die" in sys.argv else _fit_all)(Path(sys.argv[1]))
+    job = {"die": _die_while_writing, "train": _train}.get(sys.argv[-1], _fit_all)
+    job(Path(sys.argv[1]))
