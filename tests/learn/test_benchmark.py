@@ -1,6 +1,9 @@
 """The benchmark: order, folds, proper losses, baselines, and a future that cannot be seen."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +105,32 @@ def test_an_altered_future_alters_no_earlier_row(result, files, tmp_path):
         assert np.array_equal(one[untouched], other[untouched]), name
     changed_rows = np.array(before["log_p.model"]) != np.array(after["log_p.model"])
     assert changed_rows.sum() >= 15
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
+def test_killed_it_leaves_no_process_behind_and_goes_on_where_it_was(files, result, tmp_path):
+    more = ("--classes", str(files / "classes.csv"), "--keep", str(tmp_path / "kept"))
+    command = [sys.executable, "-m", "firsthand", *arguments(files, *more)]
+    begun = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("kept/*.pickle")) and time.monotonic() < until:
+        time.sleep(0.05)
+    children = Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text().split()
+    begun.kill()
+    begun.wait()
+    assert children
+    while any(alive(child) for child in children) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(alive(child) for child in children)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert json.loads(done.stdout) == result
+
+
+def alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_one_baseline_alone_costs_no_model(files, capsys, result):

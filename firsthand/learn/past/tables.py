@@ -150,41 +150,41 @@ def say(
         size = index.sizes[target]
         for scope in range(SCOPES):
             row = SCOPES * level + scope
-            p = chance[row]
-            below = index.below[level]
+            p, one, two = chance[row], -1, -1
             if scope == POOL:
-                if below < 0:
-                    for c in range(size):
-                        p[c] = np.float32(1.0) / size
-                else:
-                    base = chance[SCOPES * below]
-                    for c in range(size):
-                        p[c] = base[c]
-            elif scope == LATE or not index.chained[level]:
-                base = chance[row - (2 if scope == HERE else 1)]
-                for c in range(size):
-                    p[c] = base[c]
+                if index.below[level] >= 0:
+                    one = SCOPES * index.below[level]
             else:
-                # Half of what a coarser context of the same scope says, half of what the same
-                # context says in the wider one.
-                base, wider = (
-                    chance[SCOPES * below + scope],
-                    chance[row - (2 if scope == HERE else 1)],
-                )
-                for c in range(size):
-                    p[c] = np.float32(0.5) * (base[c] + wider[c])
+                one = row - 2 if scope == HERE else row - 1  # the same context in a wider scope
+                if scope != LATE and index.chained[level]:
+                    two = SCOPES * index.below[level] + scope  # a coarser one in the same scope
             total = counts.slot[scope, slot]
             known = total > 1e-3 and (own or scope in (POOL, HERE))
+            if not known and one >= 0 and two < 0:
+                for c in range(size):
+                    p[c] = chance[one, c]
+                for c in range(classes):
+                    log_p[row, c] = log_p[one, c]
+                evidence[row] = 0
+                continue
+            keep, each, off = np.float32(1.0), np.float32(0.0), DISCOUNT
+            if known and scope == LATE:
+                each, off = np.float32(1.0) / (total + LATE_PRIOR), np.float32(0.0)
+                keep = LATE_PRIOR * each
+            elif known:
+                each = np.float32(1.0) / total
+                keep = DISCOUNT * counts.kinds[scope, slot] * each
+            if one < 0:
+                for c in range(size):
+                    p[c] = keep / size
+            elif two < 0:
+                for c in range(size):
+                    p[c] = keep * chance[one, c]
+            else:
+                for c in range(size):
+                    p[c] = keep * (np.float32(0.5) * (chance[one, c] + chance[two, c]))
             bucket = 0
             if known:
-                if scope == LATE:
-                    keep = LATE_PRIOR / (total + LATE_PRIOR)
-                    each, off = np.float32(1.0) / (total + LATE_PRIOR), np.float32(0.0)
-                else:
-                    keep = DISCOUNT * counts.kinds[scope, slot] / total
-                    each, off = np.float32(1.0) / total, DISCOUNT
-                for c in range(size):
-                    p[c] *= keep
                 for i in range(index.first[slot], index.first[slot + 1]):
                     n = counts.entry[scope, i]
                     if n > 0:
