@@ -38,32 +38,53 @@ class Truths:
     names: list[str] = field(default_factory=list)
 
 
-def count_person(
-    lives: Lives, known: np.ndarray, person: int, scored: np.ndarray,
+def count_all(
+    lives: Lives,
+    known: np.ndarray,
+    people: Sequence[int],
+    scored: np.ndarray,
     progress: Callable[[float], None] | None = None,
-) -> Truths:  # fmt: skip
-    """Every expert's chances for the truth of a person's scored steps and a sample of the known.
+) -> dict[int, Truths]:
+    """Every expert's chances for the truth of people's scored steps and of a sample of the known.
 
-    `known` [T] marks what others may learn from, `scored` [T] what is judged.
+    `known` [T] marks what others may learn from, `scored` [T] what is judged. What is counted of
+    a person is taken back while that person is foretold.
     """
+    tell = progress or (lambda _: None)
     counted = _Counted(lives)
-    start, stop = map(int, lives.span[person])
-    others = np.flatnonzero(known & (lives.person != person))
-    for done, step in enumerate(others.tolist()):
+    every = np.flatnonzero(known)
+    for done, step in enumerate(every.tolist()):
         counted.teach(counted.pool, step)
-        if progress and done % 5000 == 0:
-            progress(0.6 * done / len(others))
+        if done % 5000 == 0:
+            tell(0.5 * done / len(every))
+    found = {}
+    for done, person in enumerate(people):
+        start, stop = map(int, lives.span[person])
+        mine = (np.flatnonzero(known[start:stop]) + start).tolist()
+        for step in mine:
+            counted.unteach(step)
+        found[person] = _foretell(counted, known, scored, start, stop)
+        for step in mine:
+            counted.teach(counted.pool, step)
+        tell(0.5 + 0.5 * (done + 1) / len(people))
+    return found
+
+
+def _foretell(
+    counted: "_Counted", known: np.ndarray, scored: np.ndarray, start: int, stop: int
+) -> Truths:
+    """A life from start to stop, each step foretold before it is counted."""
+    lives = counted.lives
+    counted.own = counted.fresh()
     rows, steps = [], []
     for begin, end in recordings_of(lives, start, stop):
         counted.here = counted.fresh()
         for step in range(begin, end):
-            if scored[step] or (known[step] and step % SAMPLE == 0):
+            if scored[step] or (known[step] and lives.lived[step] % SAMPLE == 0):
                 rows.append(counted.chances(step, start))
                 steps.append(step)
             counted.teach(counted.own, step)
             counted.teach(counted.here, step)
-        if progress:
-            progress(0.6 + 0.4 * (end - start) / (stop - start))
     part = np.digitize(lives.lived, LIVED) * (len(POSITION) + 1)
     part += np.digitize(lives.position, POSITION)
     kept = np.array(steps, dtype=np.int64)
@@ -104,6 +125,11 @@ class _Counted:
         """Count a step."""
         for expert, values in zip(experts, self.values, strict=True):
             expert.update(values[step], self.joint[step])
+
+    def unteach(self, step: int) -> None:
+        """Take a step out of what all people's counts hold."""
+        for expert, values in zip(self.pool, self.values, strict=True):
+            expert.remove(values[step], self.joint[step])
 
     def chances(self, step: int, start: int) -> list[float]:
         """Each expert's chance of the truth, in the order of `names`."""

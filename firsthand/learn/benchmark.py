@@ -29,13 +29,14 @@ from firsthand.learn import baselines
 from firsthand.learn.baselines import Truths
 from firsthand.learn.classes import closed
 from firsthand.learn.past import predictor
-from firsthand.learn.past.lives import Lives, join
+from firsthand.learn.past.lives import Lives, fixed_times, join
 from firsthand.learn.streams import Stream
 from firsthand.learn.vocabulary import Vocabulary, fit_vocabulary
 
 REGIMES = ("strict", "official")
 FOLDS = 4
 MOST_CANDIDATES = 64  # people among whom a wearer is sought
+MOST_NAMING = 200  # steps of a recording by which its wearer is sought
 DRAWS = 2000  # of the bootstrap
 BINS = 15  # of confidence
 ORACLE_COLUMNS = ("person", "recording", "step", "nats")
@@ -98,7 +99,7 @@ def task_of(
             f"the training file has the fields {train[0].own}, the test file {test[0].own}",
             "give both files the same columns",
         )
-    vocabulary = fit_vocabulary(train)
+    vocabulary = fixed_times(fit_vocabulary(train))
     if classes is not None:
         vocabulary = closed(vocabulary, classes)
     by_name = {s.person: s for s in test}
@@ -271,10 +272,7 @@ def _work(name: str, fold: int, number: int) -> dict[int, Any]:
     found: dict[int, Any] = {}
     if name == "baselines":
         people = [p for p in range(len(task.lives.people)) if task.fold(p) == fold]
-        for done, person in enumerate(people):
-            found[person] = baselines.count_person(task.lives, task.known, person, task.judged)
-            tell((done + 1) / len(people))
-        return found
+        return baselines.count_all(task.lives, task.known, people, task.judged, tell)
     board = _board(own=name != "without_past")
     share = 0.5 if name == "model" else 0.8
     shared = predictor.fit_shared(board, task.pool(fold), task.seed, lambda f: tell(share * f))
@@ -288,7 +286,8 @@ def _work(name: str, fold: int, number: int) -> dict[int, Any]:
                 log_p = predictor.foretell_as(board, shared, person, other, mask)
                 found[person]["stranger"] = judge(task, mask, log_p)
             among = _candidates(task, person)
-            found[person]["who"] = predictor.likelihoods(board, shared, person, among, mask)
+            early = mask & (task.lives.position < MOST_NAMING)
+            found[person]["who"] = predictor.likelihoods(board, shared, person, among, early)
         tell(share + (1 - share) * (done + 1) / len(tested))
     return found
 
@@ -317,7 +316,7 @@ def run(
     and a run that was interrupted goes on from them. `only` leaves all other parts out."""
     if only not in (None, "model", *baselines.NAMES):
         raise Usage(f"there is no predictor {only!r}", f"model, or one of {baselines.NAMES}")
-    names = ["baselines"] if only in baselines.NAMES else ["model", "without_past", "baselines"]
+    names = ["baselines"] if only in baselines.NAMES else ["baselines", "model", "without_past"]
     if only == "model":
         names = ["model"]
     work = [(name, fold) for name in names for fold in range(task.folds)]
@@ -331,6 +330,7 @@ def run(
             found[name] |= pickle.loads(path.read_bytes())
         else:
             left.append((name, fold, path))
+    predictor.warm_up()
     context = get_context("spawn")
     told = context.Array("d", len(left), lock=False)
     workers = max(1, min(jobs or os.cpu_count() or 1, len(left)))

@@ -44,6 +44,20 @@ class Level:
         self.twice += (count == 2) - (count == 3)
         return count == 1
 
+    def take(self, context: Hashable, joint: int) -> bool:
+        """Take back one count; True where it was the last."""
+        seen = self.contexts[context]
+        count = seen[joint] - 1
+        self.once += (count == 1) - (count == 0)
+        self.twice += (count == 2) - (count == 1)
+        if count:
+            seen[joint] = count
+            return False
+        del seen[joint]
+        if not seen:
+            del self.contexts[context]
+        return True
+
 
 class KneserNey:
     """Interpolated Kneser-Ney (Kneser & Ney 1995; Chen & Goodman 1999) on a chain of contexts.
@@ -82,6 +96,12 @@ class KneserNey:
         """Count `joint` as seen after these values of `names`."""
         for depth in range(len(self.names), -1, -1):
             if not self.levels[depth].add(values[:depth], joint):
+                break
+
+    def remove(self, values: Values, joint: int) -> None:
+        """Take back a step that was counted: what is left is as if it had never been."""
+        for depth in range(len(self.names), -1, -1):
+            if not self.levels[depth].take(values[:depth], joint):
                 break
 
 

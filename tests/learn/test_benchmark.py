@@ -283,7 +283,7 @@ def test_a_closed_list_has_exactly_its_classes():
 def test_the_mixture_is_at_least_as_good_as_its_best_part():
     """The mixture is at least as good on what it was fitted on as the best single expert."""
     task, _ = benchmark.task_of(TRAIN, TEST)
-    counted = baselines.count_person(task.lives, task.known, 0, task.judged)
+    counted = baselines.count_all(task.lives, task.known, [0], task.judged)[0]
     known = task.known[counted.steps]
     chosen = baselines.choose([counted], [known])
     named = baselines.named(counted, known, chosen)

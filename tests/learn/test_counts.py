@@ -76,3 +76,18 @@ def test_contexts_stop_at_the_start_of_a_recording():
     assert contexts[10]["before1"] == -1
     assert contexts[11]["before1"] >= 0
     assert contexts[11]["before2"] == -1
+
+
+def test_what_is_removed_was_never_counted():
+    chance = np.random.default_rng(2)
+    steps = [((int(a), int(b)), int(c)) for a, b, c in chance.integers(0, 4, (300, 3))]
+    both, half = KneserNey(("a", "b"), 4), KneserNey(("a", "b"), 4)
+    for values, joint in steps:
+        both.update(values, joint)
+    for values, joint in steps[150:]:
+        half.update(values, joint)
+    for values, joint in steps[:150]:
+        both.remove(values, joint)
+    for mine, theirs in zip(both.levels, half.levels, strict=True):
+        assert dict(mine.contexts) == dict(theirs.contexts)
+        assert (mine.once, mine.twice) == (theirs.once, theirs.twice)

@@ -1,13 +1,18 @@
 """Several lives laid end to end as arrays, with what is known of each step's place in its life."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from firsthand.errors import Usage
 from firsthand.learn.vocabulary import DAY_NS, Codes, Vocabulary
 
+# Edges of the parts into which times are cut: of the day, in hours; since the step before stopped
+# and how long that lasted, in seconds. Fixed, so that nobody's times shape what others share.
+CLOCK_H = tuple(range(1, 24))
+SINCE_S = (-2.0, -0.3, -0.05, 0.1, 0.5, 2.0, 10.0)
+LASTED_S = (0.5, 1.0, 1.6, 2.5, 4.0, 8.0, 20.0)
 YEAR_NS = 365 * DAY_NS  # times below it count from the start of a recording, not from 1970
 
 
@@ -45,6 +50,12 @@ class Lives:
     def own_sizes(self) -> np.ndarray:
         """Values of each own field, the unknown one included, [O]."""
         return np.maximum(self.classes.max(0), self.own.max(0, initial=0)) + 1
+
+
+def fixed_times(vocabulary: Vocabulary) -> Vocabulary:
+    """The vocabulary with the edges above in place of those fitted to training steps."""
+    clock = tuple(3600.0 * hour for hour in CLOCK_H)
+    return replace(vocabulary, clock_edges=clock, since_edges=SINCE_S, lasted_edges=LASTED_S)
 
 
 def join(lives: Sequence[Codes], vocabulary: Vocabulary) -> Lives:

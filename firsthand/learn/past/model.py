@@ -26,7 +26,7 @@ from firsthand.learn import benchmark, store
 from firsthand.learn.classes import closed
 from firsthand.learn.past import predictor
 from firsthand.learn.past.gate import Gate
-from firsthand.learn.past.lives import join
+from firsthand.learn.past.lives import fixed_times, join
 from firsthand.learn.past.predictor import Board, Shared
 from firsthand.learn.past.ranking import Ranker
 from firsthand.learn.streams import Stream, check
@@ -71,7 +71,7 @@ def train(
         )
     if out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file():
         raise Usage(f"{out} is not empty and holds no model", "give another folder")
-    vocabulary = fit_vocabulary(streams)
+    vocabulary = fixed_times(fit_vocabulary(streams))
     if classes is not None:
         vocabulary = closed(vocabulary, classes)
     lives = join([vocabulary.encode(stream) for stream in streams], vocabulary)

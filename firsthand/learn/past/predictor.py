@@ -7,7 +7,7 @@ person taken out of the pool; a new person's life is then followed in the same w
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,8 +15,10 @@ import numpy as np
 from firsthand.learn.past import echoes, ranking, scripts, states, tables
 from firsthand.learn.past.contexts import before, chains_of, names_of
 from firsthand.learn.past.gate import Desk, Extra, Gate, Said, contexts_of, follow, gate_of
-from firsthand.learn.past.lives import Lives
+from firsthand.learn.past.lives import Lives, join
 from firsthand.learn.past.tables import HERE, LATE, OWN, POOL, SCOPES
+from firsthand.learn.streams import Step, Stream
+from firsthand.learn.vocabulary import fit_vocabulary
 
 RATES = (1e-4, 3e-5)  # of the gate, in each pass over the pool
 FOLLOW_RATE = 5e-5  # along a new person's life
@@ -243,7 +245,8 @@ def likelihoods(
             row = 0
             for first, end in parts:
                 if scored[first:end].any():
-                    board.walk(shared.gate, said, first, end, scored, 0.0, False,
+                    last = first + int(np.flatnonzero(scored[first:end])[-1]) + 1
+                    board.walk(shared.gate, said, first, last, scored, 0.0, False,
                                board.silent)  # fmt: skip
                     sums[row, column] = said.truth[first:end][scored[first:end]].sum()
                     row += 1
@@ -260,6 +263,24 @@ def finish(board: Board, shared: Shared, said: Said, scored: np.ndarray) -> np.n
     if shared.ranker is None or not scored.any():
         return said.log_p
     return ranking.rank(shared.ranker, ranking.show(board.lives, said), said.log_p)
+
+
+def warm_up() -> None:
+    """Compile everything, or see that it is compiled.
+
+    Processes that compile side by side link each other's halves, and round otherwise than later.
+    """
+    names = ("one", "other")
+    steps = tuple(
+        Step(i, i, f"r{i // 4}", (names[i % 2], names[i % 3 % 2]), (), "none") for i in range(40)
+    )
+    vocabulary = fit_vocabulary([Stream("nobody", ("act", "object"), (), steps)])
+    life = vocabulary.encode(Stream("nobody", ("act", "object"), (), steps))
+    lives = join([life, replace(life, person="nobody else")], vocabulary)
+    known = lives.lived < 32
+    board = Board(lives, known)
+    shared = fit_shared(board, [1])
+    foretell(board, shared, 0, ~known & (lives.person == 0))
 
 
 def _runs(mask: np.ndarray, start: int, stop: int) -> list[tuple[int, int]]:

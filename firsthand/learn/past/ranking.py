@@ -60,13 +60,19 @@ def show(lives: Lives, said: Said) -> Shown:
     parts = [np.log1p(position) / 5, np.log1p(lives.lived[steps]) / 5, position / 50]
     place = np.concatenate([np.stack([*parts, shock.mean(1)], 1), shock], 1)
     return Shown(
-        torch.from_numpy(said.candidates[rows]), torch.from_numpy(said.base[rows]),
-        torch.from_numpy(said.note[rows]), torch.from_numpy(said.state[rows]),
-        torch.from_numpy(np.stack(fields, 1)), torch.from_numpy(place.astype(np.float32)),
-        torch.from_numpy(lives.joint[steps]),
-        torch.from_numpy(said.truth[steps].astype(np.float32)),
-        torch.from_numpy(lives.classes),
+        _own(said.candidates[rows]), _own(said.base[rows]),
+        _own(said.note[rows]), _own(said.state[rows]),
+        _own(np.stack(fields, 1)), _own(place.astype(np.float32)),
+        _own(lives.joint[steps]),
+        _own(said.truth[steps].astype(np.float32)),
+        _own(lives.classes),
     )  # fmt: skip
+
+
+def _own(array: np.ndarray) -> Tensor:
+    """A tensor in memory of PyTorch's own: where an array of NumPy's begins, sums are at times
+    rounded otherwise, and the same lives gave another model."""
+    return torch.from_numpy(np.ascontiguousarray(array)).clone()
 
 
 class Ranker(nn.Module):
@@ -168,7 +174,7 @@ def rank(ranker: Ranker, shown: Shown, log_p: np.ndarray) -> np.ndarray:
         part = slice(start, start + 256)
         rows = torch.arange(start, min(start + 256, len(log_p)))
         scores, more, total = ranker(shown, rows)
-        ranked = torch.from_numpy(log_p[part]) + (more - total)[:, None]
+        ranked = _own(log_p[part]) + (more - total)[:, None]
         candidates = shown.candidates[rows].long()
         ranked.scatter_(1, candidates, (scores - total[:, None]).to(ranked.dtype))
         out[part] = ranked.numpy()
