@@ -158,6 +158,10 @@ def benchmark(
     from firsthand.learn import benchmark, streams
     from firsthand.learn import classes as lists
 
+    if per_step:
+        benchmark.check_writable(per_step)
+        if per_step.resolve() in (train.resolve(), test.resolve()):
+            raise Usage(f"{per_step} is read from", "name another file to write")
     known = streams.read_streams(train)
     asked = streams.read_streams(test)
     listed = lists.read_classes(classes, known[0].own) if classes else None
@@ -168,13 +172,13 @@ def benchmark(
     task, order = benchmark.task_of(known, asked, listed, regime, seed=seed)
     with progress("benchmark", 1.0) as move:
         found = benchmark.run(task, keep, jobs or None, only or None, move)
-    result, steps = benchmark.summarise(task, found, order, best)
-    if per_step:
-        benchmark.write_steps(steps, per_step)
+    result, steps = benchmark.summarise(task, found, order, best, only or None)
     if json_:
         show_json(result)
     else:
         compared(result)
+    if per_step:
+        benchmark.write_steps(steps, per_step)
 
 
 def compared(result: dict[str, Any]) -> None:

@@ -8,8 +8,10 @@ the closed list of joint classes.
 
 import csv
 import hashlib
+import io
 import os
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +41,7 @@ MOST_CANDIDATES = 64  # people among whom a wearer is sought
 MOST_NAMING = 200  # steps of a recording by which its wearer is sought
 DRAWS = 2000  # of the bootstrap
 BINS = 15  # of confidence
+JUDGED, TRUTHS = ("joint", "fields", "rank", "sure", "right"), ("steps", "chance", "part", "names")
 ORACLE_COLUMNS = ("person", "recording", "step", "nats")
 Progress = Callable[[float], None]
 Oracle = dict[tuple[str, str, int], float]
@@ -93,12 +96,15 @@ def task_of(
         raise Usage(f"unknown regime {regime!r}", f"one of {REGIMES}")
     if not train or not test:
         raise Usage("a benchmark needs training and test rows", "give files with rows")
+    if seed < 0:
+        raise Usage(f"{seed} is no seed", "seeds are 0 or more")
     fields = {(s.own, s.world) for s in (*train, *test)}
     if len(fields) > 1:
         raise Usage(
             f"the training file has the fields {train[0].own}, the test file {test[0].own}",
             "give both files the same columns",
         )
+    _check_apart(train, test)
     vocabulary = fixed_times(fit_vocabulary(train))
     if classes is not None:
         vocabulary = closed(vocabulary, classes)
@@ -119,6 +125,21 @@ def task_of(
     made = Task(whole, vocabulary, np.concatenate(known), np.concatenate(judged),
                 tuple(names), regime, folds, seed)  # fmt: skip
     return made, order
+
+
+def _check_apart(train: Sequence[Stream], test: Sequence[Stream]) -> None:
+    """Raises Usage where a step to foretell stands in the training file as well."""
+    known = {(t.person, s.recording, s.start_ns, s.own) for t in train for s in t.steps}
+    for stream in test:
+        again = [
+            s for s in stream.steps if (stream.person, s.recording, s.start_ns, s.own) in known
+        ]
+        if again:
+            raise Usage(
+                f"{len(again)} of {len(stream)} test steps of {stream.person} are in the training "
+                f"file as well, the first in recording {again[0].recording}",
+                "give two files that share no step",
+            )
 
 
 def _order(train: Sequence[Stream], test: dict[str, Stream]) -> str:
@@ -196,8 +217,7 @@ class Judged:
 
 def together(rows: Sequence["Judged"]) -> "Judged":
     """Several people's judged steps, one after the other."""
-    columns = ("joint", "fields", "rank", "sure", "right")
-    return Judged(*(np.concatenate([getattr(row, name) for row in rows]) for name in columns))
+    return Judged(*(np.concatenate([getattr(row, name) for row in rows]) for name in JUDGED))
 
 
 def judge(task: Task, mask: np.ndarray, log_p: np.ndarray) -> Judged:
@@ -321,15 +341,18 @@ def run(
         names = ["model"]
     work = [(name, fold) for name in names for fold in range(task.folds)]
     blob = pickle.dumps(task)
-    digest = hashlib.sha256(blob).hexdigest()[:16]
+    digest = hashlib.sha256(blob + _version()).hexdigest()[:16]
+    if keep:
+        keep.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[int, Any]] = {name: {} for name in names}
     left = []
     for name, fold in work:
-        path = keep / f"{digest}-{name}-{fold}.pickle" if keep else None
-        if path and path.is_file():
-            found[name] |= pickle.loads(path.read_bytes())
-        else:
+        path = keep / f"{digest}-{name}-{fold}.npz" if keep else None
+        kept = _read(path) if path else None
+        if kept is None:
             left.append((name, fold, path))
+        else:
+            found[name] |= kept
     predictor.warm_up()
     context = get_context("spawn")
     told = context.Array("d", len(left), lock=False)
@@ -346,7 +369,7 @@ def run(
                 result = future.result()
                 found[name] |= result
                 if path:
-                    _write(path, pickle.dumps(result))
+                    _write(path, result)
             if progress:
                 progress((len(work) - len(left) + sum(told)) / len(work))
             time.sleep(0.2)
@@ -359,11 +382,54 @@ def run(
     return found
 
 
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(data)
+def _version() -> bytes:
+    """Changes with the code that parts are made by."""
+    here = Path(__file__).parent
+    files = [*(here / "past").glob("*.py"), *(here / f"{n}.py" for n in ("benchmark", "baselines"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).digest()
+
+
+def _write(path: Path, part: dict[int, Any]) -> None:
+    """Keep a part: the SHA-256 of what follows, then plain arrays."""
+    arrays: dict[str, np.ndarray] = {}
+    for person, result in part.items():
+        if isinstance(result, Truths):
+            for name in TRUTHS:
+                arrays[f"{person}/truths/{name}"] = np.asarray(getattr(result, name))
+            continue
+        for kind, value in result.items():
+            if isinstance(value, Judged):
+                arrays |= {f"{person}/{kind}/{name}": getattr(value, name) for name in JUDGED}
+            else:
+                arrays[f"{person}/{kind}/array"] = value
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_bytes(hashlib.sha256(packed.getvalue()).digest() + packed.getvalue())
     partial.replace(path)
+
+
+def _read(path: Path) -> dict[int, Any] | None:
+    """A part that was kept; None, and so made again, where there is none or it is damaged."""
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    if hashlib.sha256(data[32:]).digest() != data[:32]:
+        print(f"part_damaged file={path.name}: it is made again", file=sys.stderr)
+        return None
+    groups: dict[tuple[int, str], dict[str, Any]] = {}
+    with np.load(io.BytesIO(data[32:]), allow_pickle=False) as arrays:
+        for key in arrays.files:
+            person, kind, name = key.split("/")
+            groups.setdefault((int(person), kind), {})[name] = arrays[key]
+    part: dict[int, Any] = {}
+    for (person_number, kind), values in groups.items():
+        if kind == "truths":
+            part[person_number] = Truths(**values | {"names": values["names"].tolist()})
+        else:
+            whole = values["array"] if "array" in values else Judged(**values)
+            part.setdefault(person_number, {})[kind] = whole
+    return part
 
 
 # --- The figures.
@@ -374,6 +440,7 @@ def summarise(
     found: dict[str, dict[int, Any]],
     order: str,
     oracle: Oracle | None = None,
+    only: str | None = None,
 ) -> tuple[dict[str, Any], pyarrow.Table]:
     """The figures as plain JSON values, and a row for each judged step."""
     lives = task.lives
@@ -385,6 +452,7 @@ def summarise(
         "regime": task.regime, "n": len(mask), "people": len(people),
         "recordings": len(np.unique(lives.recording[mask])), "folds": task.folds,
         "classes": len(task.vocabulary.classes), "order": order, "seed": task.seed,
+        "unseen": int((lives.joint[mask] == lives.size - 1).sum()),
     }  # fmt: skip
     columns: dict[str, Any] = {
         "person": [lives.people[p] for p in lives.person[mask]],
@@ -394,6 +462,8 @@ def summarise(
     logs: dict[str, np.ndarray] = {}
     if found.get("baselines"):
         logs |= _baselines(task, found["baselines"], people)
+        if only in baselines.NAMES:
+            logs = {only: logs[only]}
         result["baselines"] = {name: -float(value.mean()) for name, value in logs.items()}
     if found.get("model"):
         rows = [found["model"][p]["model"] for p in people]
@@ -517,10 +587,17 @@ def _oracle(
     return found, best
 
 
-def write_steps(steps: pyarrow.Table, path: Path) -> None:
-    """Write the rows of the judged steps as Parquet. Raises NotFound without a folder for it."""
+def check_writable(path: Path) -> None:
+    """Raises NotFound or Usage where rows of steps cannot or must not be written."""
     if not path.parent.is_dir():
         raise NotFound(f"there is no folder {path.parent}", "make it, or name another file")
+    if path.exists() and (not path.is_file() or path.suffix.lower() != ".parquet"):
+        raise Usage(f"{path} exists and is no Parquet file", "name another file to write")
+
+
+def write_steps(steps: pyarrow.Table, path: Path) -> None:
+    """Write the rows of the judged steps as Parquet."""
+    check_writable(path)
     pyarrow.parquet.write_table(steps, path)
 
 
@@ -540,13 +617,16 @@ def read_oracle(path: Path) -> Oracle:
         for number, row in enumerate(rows, start=2):
             for name, kind in (("step", int), ("nats", float)):
                 try:
-                    good = np.isfinite(kind(row[name] or ""))
+                    good = 0 <= kind(row[name] or "") < np.inf
                 except (TypeError, ValueError):
                     good = False
                 if not good:
                     raise Damaged(
-                        f"{path.name} row {number}, column {name}: {row[name]!r} is no number",
-                        "mend the row",
+                        f"{path.name} row {number}, column {name}: {row[name]!r} will not do",
+                        "a step is a whole number from 0 on, nats are 0 or more",
                     )
-            found[row["person"], row["recording"], int(row["step"])] = float(row["nats"])
+            key = row["person"], row["recording"], int(row["step"])
+            if key in found:
+                raise Damaged(f"{path.name} row {number}: the step stands there twice", "mend it")
+            found[key] = float(row["nats"])
     return found

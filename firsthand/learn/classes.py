@@ -17,7 +17,7 @@ def read_classes(path: Path, fields: Sequence[str]) -> list[tuple[str, ...]]:
     """
     if not path.is_file():
         raise NotFound(f"there is no file of classes {path}", "give a CSV with one class a row")
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
         header = next(rows, [])
         missing = [name for name in fields if name not in header]

@@ -31,6 +31,7 @@ from firsthand.learn.streams import Step, Stream
 from firsthand.learn.ticks import to_predict
 from firsthand.learn.vocabulary import Codes, Vocabulary
 
+MOST_NAME = 200  # letters of a person's folder
 FORMAT = "firsthand-model/1"
 
 
@@ -96,7 +97,12 @@ def _before(stream: Stream, stop: int) -> Stream:
 
 def person_folder(out: Path, person: str) -> Path:
     """Where a person's own files lie."""
-    return out / "people" / quote(person, safe="")
+    name = quote(person, safe="")
+    if not name.strip("."):
+        name = name.replace(".", "%2E")
+    if len(name) > MOST_NAME:  # file systems take 255 bytes
+        name = f"{name[:MOST_NAME]}-{hashlib.sha256(person.encode()).hexdigest()[:16]}"
+    return out / "people" / name
 
 
 def fold_of(number: int, folds: int) -> int:

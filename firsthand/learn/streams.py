@@ -13,6 +13,7 @@ from pathlib import Path
 from firsthand.errors import Damaged, NotFound, Usage
 from firsthand.shard import GAPS
 
+MOST_S = 9e9  # the year 2255; what an int64 holds in nanoseconds
 FIXED_COLUMNS = ("person", "recording", "start_s", "stop_s")
 
 
@@ -88,7 +89,10 @@ def read_streams(path: Path, own: tuple[str, ...] | None = None) -> list[Stream]
     """
     if not path.is_file():
         raise NotFound(f"there is no stream file {path}", "give a CSV or Parquet file")
-    columns, rows = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+    columns, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    twice = [name for name in columns if columns.count(name) > 1 or not name.strip()]
+    if twice:
+        raise Damaged(f"{path.name} has the column {twice[0]!r} twice or without a name", "mend it")
     missing = [name for name in FIXED_COLUMNS if name not in columns]
     names = tuple(name for name in columns if name not in FIXED_COLUMNS)
     hint = "a stream has person,recording,start_s,stop_s and then one column per field"
@@ -141,22 +145,43 @@ def _seconds(file: str, number: int, column: str, text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise Damaged(f"{file} row {number}, column {column}: {text!r} is no time", "use seconds")
+    if abs(value) > MOST_S:
+        raise Damaged(
+            f"{file} row {number}, column {column}: {text} is too far off to be seconds",
+            "give seconds, not milliseconds or microseconds",
+        )
     return value
 
 
 def _csv(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
     """Column names and (row number as an editor shows it, row)."""
-    with path.open(newline="", encoding="utf-8") as file:
-        columns = next(csv.reader(file), [])
+    lines = _lines(path)
+    columns = next(lines, (0, []))[1]
 
     def rows() -> Iterator[tuple[int, dict[str, str]]]:
-        with path.open(newline="", encoding="utf-8") as file:
-            for number, row in enumerate(csv.DictReader(file), start=2):
-                if None in row or None in row.values():
-                    raise Damaged(f"{path.name} row {number}: {len(columns)} columns expected", "")
-                yield number, row
+        for number, row in lines:
+            if len(row) != len(columns):
+                raise Damaged(f"{path.name} row {number}: {len(columns)} columns expected", "")
+            yield number, dict(zip(columns, row, strict=True))
 
     return columns, rows()
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, each with the number of its last line."""
+    number = 0
+    try:
+        # With or without the mark that spreadsheets begin a file with.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            for row in reader:
+                number = reader.line_num
+                if row:
+                    yield number, row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Damaged(
+            f"{path.name} is no CSV in UTF-8 after row {number}: {error}", "save it as UTF-8"
+        ) from error
 
 
 def _parquet(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,41 @@ def test_an_interrupted_training_leaves_the_model_that_was(copy, monkeypatch):
     assert sorted(model.load(copy).streams) == ["P01", "P02", "P03"]
 
 
+def test_nothing_but_a_model_is_replaced(copy, tmp_path):
+    other = tmp_path / "project"
+    other.mkdir()
+    (other / "config.json").write_text('{"name": "mine"}')
+    (copy / "notes.txt").write_text("keep me")
+    for place in (other, copy, other / "config.json"):
+        with pytest.raises(Usage):
+            model.train(list(TRAIN), place)
+    assert (copy / "notes.txt").read_text() == "keep me"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "project"]
+
+
+def test_people_may_be_called_anything(tmp_path):
+    names = ["..", ".", "a/b", "é" * 150, "p"]
+    streams = [replace(s, person=n) for s, n in zip(people(5, recordings=2), names, strict=True)]
+    model.train(streams, tmp_path / "m")
+    assert sorted(model.load(tmp_path / "m").streams) == sorted(names)
+    assert len(list((tmp_path / "m" / "people").iterdir())) == 5
+    store.forget(tmp_path / "m", "..")
+    assert sorted(model.load(tmp_path / "m").streams) == sorted(names[1:])
+
+
+@pytest.mark.parametrize("text", ["[]", '{"format": "firsthand-past/1"}'])
+def test_a_config_that_lacks_something_is_damage(copy, text):
+    (copy / "config.json").write_text(text)
+    with pytest.raises(Damaged, match="config"):
+        model.load(copy)
+
+
+def test_a_person_under_another_name_is_damage(copy):
+    (copy / "people" / "P01").rename(copy / "people" / "P09")
+    with pytest.raises(Damaged, match="P09"):
+        model.load(copy)
+
+
 def test_what_cannot_be_trained_on_is_refused(tmp_path, trained):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("keep me")
@@ -114,6 +150,8 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path, trained):
         model.train(list(TRAIN), tmp_path / "full")
     with pytest.raises(Usage, match="no step"):
         model.train([], tmp_path / "m")
+    with pytest.raises(Usage, match="120 of 120"):
+        model.evaluate(trained, list(TRAIN))
     with pytest.raises(Usage, match="no step"):
         model.evaluate(trained, [])
     (tmp_path / "m").mkdir()

@@ -87,3 +87,28 @@ def test_a_single_recording_is_cut_by_steps():
 def test_a_step_that_stops_before_it_starts_is_refused():
     with pytest.raises(Damaged, match="step 0 of person a"):
         check(Stream("a", ("f",), (), (Step(5, 4, "r", ("x",)),)))
+
+
+HEADER = b"person,recording,start_s,stop_s,act\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"person,recording,start_s,stop_s,act,act\n", "'act' twice"),
+        (HEADER + "p,r,0,1,café\n".encode("latin-1"), "UTF-8"),
+        (HEADER + b"p,r,1704067200000,1704067201000,walk\n", "row 2, column start_s.*seconds"),
+        (HEADER + b"p,r,0,1e300,walk\n", "row 2, column stop_s"),
+        (HEADER + b"p,r,0,1," + b"x" * 200_000 + b"\n", "row"),
+        (HEADER + b'p,r,0,1,"two\nlines"\n\np,r,nan,2,walk\n', "row 5, column start_s"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(tmp_path, data, told):
+    (tmp_path / "a.csv").write_bytes(data)
+    with pytest.raises(Damaged, match=told):
+        read_streams(tmp_path / "a.csv")
+
+
+def test_a_mark_before_the_header_is_no_part_of_it(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + HEADER + b"p,r,0,1,walk\n")
+    assert read_streams(tmp_path / "a.csv")[0].own == ("act",)

@@ -9,6 +9,7 @@ training anew takes somebody out of those, and the lineage names who was in.
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from firsthand.learn.vocabulary import Vocabulary, fit_vocabulary
 
 FORMAT = "firsthand-past/1"
 MOST_FIELDS = 4  # own fields that are foretold jointly
+NEEDED = ("files", "people", "classes", "own", "features", "field_sizes", "acts", "lineage")
 SHARED, VOCABULARY = "shared.safetensors", "vocabulary.json"
 Progress = Callable[[float], None]
 
@@ -69,8 +71,8 @@ def train(
             f"{len(streams[0].own)} own fields are too many to foretell jointly",
             f"give at most {MOST_FIELDS}, or train on a release, whose slots are foretold apart",
         )
-    if out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file():
-        raise Usage(f"{out} is not empty and holds no model", "give another folder")
+    out = out.resolve()
+    _check_place(out)
     vocabulary = fixed_times(fit_vocabulary(streams))
     if classes is not None:
         vocabulary = closed(vocabulary, classes)
@@ -110,15 +112,24 @@ def evaluate(
     for stream in streams:
         model.vocabulary.encode(replace(stream, steps=()))  # the fields must be those of training
     remembered = dict(model.streams)
+    for stream in streams:
+        past = remembered.get(stream.person)
+        known_steps = {(s.recording, s.start_ns) for s in past.steps} if past else set()
+        again = sum((s.recording, s.start_ns) in known_steps for s in stream.steps)
+        if again:
+            raise Usage(
+                f"{again} of {len(stream)} steps of {stream.person} are in the remembered past",
+                "give steps that the model was not trained on",
+            )
     lives, known = [], []
     for person in sorted({*remembered, *(s.person for s in streams)}):
-        past = remembered.get(person)
+        lived = remembered.get(person)
         new = next((s for s in streams if s.person == person), None)
-        some = past or new
+        some = lived or new
         assert some is not None
-        steps = (past.steps if past else ()) + (new.steps if new else ())
+        steps = (lived.steps if lived else ()) + (new.steps if new else ())
         lives.append(model.vocabulary.encode(replace(some, steps=steps)))
-        length = len(past) if past else 0
+        length = len(lived) if lived else 0
         known.append(np.arange(len(steps)) < length)
     whole = join(lives, model.vocabulary)
     mask = np.concatenate(known)
@@ -144,7 +155,10 @@ def evaluate(
 
 def is_past(folder: Path) -> bool:
     """Whether the folder holds a model of this kind."""
-    return (folder / "config.json").is_file() and store.read_config(folder).get("format") == FORMAT
+    if not (folder / "config.json").is_file():
+        return False
+    config = store.read_config(folder)
+    return isinstance(config, dict) and config.get("format") == FORMAT
 
 
 def load(folder: Path) -> PastModel:
@@ -153,8 +167,21 @@ def load(folder: Path) -> PastModel:
     Raises NotFound, or Damaged naming the file whose bytes are not those that were written.
     """
     config = store.read_config(folder)
+    if not isinstance(config, dict):
+        raise Damaged(f"{folder / 'config.json'} is no model's", "train the model again")
     if config.get("format") != FORMAT:
         raise Usage(f"{folder} was not trained on a stream file", "evaluate it without --stream")
+    lacking = [name for name in NEEDED if name not in config]
+    if lacking:
+        raise Damaged(f"{folder / 'config.json'} has no {lacking[0]!r}", "train the model again")
+    strange = {p.name for p in (folder / "people").glob("*")} - {
+        store.person_folder(folder, person).name for person in config["people"]
+    }
+    if strange:
+        raise Damaged(
+            f"{folder / 'people' / sorted(strange)[0]} is of nobody in the model's config.json",
+            "give the folder its name again, or train the model again",
+        )
     for name, digest in config["files"].items():
         path = folder / name
         if name.startswith("people/") and not path.parent.is_dir():
@@ -179,24 +206,51 @@ def load(folder: Path) -> PastModel:
     return PastModel(config, vocabulary, Shared(gate, ranker), {s.person: s for s in streams})
 
 
+def _check_place(out: Path) -> None:
+    """Raises Usage unless a model may be put here: nothing but a model of this kind is replaced."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise Usage(f"{out} is no folder", "give another place for the model")
+    held = {str(path.relative_to(out)) for path in out.rglob("*") if not path.is_dir()}
+    if not held:
+        return
+    if not is_past(out):
+        raise Usage(f"{out} is not empty and holds no model of a stream", "give another folder")
+    strange = held - {"config.json", *store.read_config(out).get("files", {})}
+    if strange:
+        raise Usage(
+            f"{out} holds {sorted(strange)[0]}, which is not the model's", "move it, or its model"
+        )
+
+
 def _write(out: Path, model: PastModel) -> None:
     """Write everything beside the place, then put it there."""
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for stream in model.streams.values():
-        store.write_stream(partial, stream)
-    tensors = {f"gate.{k}": torch.from_numpy(v) for k, v in model.shared.gate._asdict().items()}
-    if model.shared.ranker is not None:
-        tensors |= model.shared.ranker.state_dict()
-    (partial / SHARED).write_bytes(save_tensors({k: v.contiguous() for k, v in tensors.items()}))
-    (partial / VOCABULARY).write_text(json.dumps(model.vocabulary.to_json()))
-    files = sorted(path for path in partial.rglob("*") if path.is_file())
-    sums = {
-        str(path.relative_to(partial)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
-    store.write_config(partial, {**model.config, "files": sums})
-    if out.exists():
-        shutil.rmtree(out)
-    partial.rename(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        for stream in model.streams.values():
+            store.write_stream(partial, stream)
+        gate = model.shared.gate._asdict()
+        tensors = {f"gate.{name}": torch.from_numpy(array) for name, array in gate.items()}
+        if model.shared.ranker is not None:
+            tensors |= model.shared.ranker.state_dict()
+        packed = save_tensors({name: value.contiguous() for name, value in tensors.items()})
+        (partial / SHARED).write_bytes(packed)
+        (partial / VOCABULARY).write_text(json.dumps(model.vocabulary.to_json()))
+        files = sorted(path for path in partial.rglob("*") if path.is_file())
+        sums = {
+            str(path.relative_to(partial)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        }
+        store.write_config(partial, {**model.config, "files": sums})
+        partial.chmod(0o755)
+        if out.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+            out.rename(old / "old")
+            partial.rename(out)
+            shutil.rmtree(old)
+        else:
+            partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
