@@ -1,8 +1,10 @@
+import fcntl
 from pathlib import Path
 
 import pytest
 from lives import lives
 
+from firsthand.learn.past import compiled, predictor
 from firsthand.learn.train import train
 
 
@@ -12,3 +14,11 @@ def trained(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("model") / "m"
     train(None, lives(), out, updates=15)
     return out
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled() -> None:
+    """One process compiles, the others wait: side by side they would round otherwise."""
+    with (compiled.FOLDER / "__pycache__" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        predictor.warm_up()
