@@ -11,7 +11,6 @@ import numpy as np
 
 from firsthand.learn.past.lives import Lives
 
-JOINT = 0  # the target of a chain: the joint class, or 1 + the number of an own field
 SEEN = ("clock", "gap")  # world fields that say nothing by themselves about what is around
 MOST_WORLD = 6  # world fields that get a chain each
 POSITIONS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 100, 200, 400)
@@ -20,7 +19,8 @@ SLOTS = 96  # positions in a recording that have a context of their own
 
 @dataclass(frozen=True)
 class Chain:
-    """What is foretold, and the contexts [T] from the coarsest on, each refining the one before."""
+    """What is foretold (0: the joint class, else 1 + the number of an own field), and the contexts
+    [T] from the coarsest on, each refining the one before."""
 
     name: str
     target: int

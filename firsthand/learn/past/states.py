@@ -18,7 +18,6 @@ KINDS = 6
 ROWS = 2 * KINDS  # each among all people and in this life
 PRIOR = np.float32(4.0)  # exposures that a coarser kind's rate is worth
 MOST_STATES = 1 << 16  # of a kind; beyond it states share places
-MOST_CELLS = 200_000  # objects times acts; with more of them there are no such experts
 
 
 class Objects(NamedTuple):
