@@ -27,10 +27,10 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 import numpy as np
 import torch
 
-from firsthand.learn import fit
-from firsthand.learn.distributed import here
-from firsthand.learn.flops import multiplied, peak_of
-from firsthand.learn.model import Network, Shape, shape_for
+from firsthand.learn.network import fit
+from firsthand.learn.network.distributed import here
+from firsthand.learn.network.flops import multiplied, peak_of
+from firsthand.learn.network.model import Network, Shape, shape_for
 from firsthand.learn.vocabulary import Codes
 
 SLOTS, CODES = 16, 1000  # own slots a second, values of each

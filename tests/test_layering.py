@@ -41,7 +41,7 @@ HOMES = {
     "typer": ("cli/*",),
     "rich": ("cli/*",),
     "cryptography": ("*.py",),
-    "av": ("record/*", "release/*", "learn/clips.py"),
+    "av": ("record/*", "release/*", "learn/tokens/clips.py"),
     "sqlalchemy": ("db.py", "log.py", "consent/*", "vault/*", "release/*", "web/*"),
     "obstore": ("vault/*",),
     "fastapi": ("web/*",),
@@ -299,7 +299,7 @@ def test_package_away_from_home_is_told(files: dict[str, str], told: str, tmp_pa
 def test_packages_at_home_are_not_told(tmp_path: Path) -> None:
     files = {
         "crypto.py": "import cryptography, hashlib",
-        "learn/clips.py": "import av\nimport torch",
+        "learn/tokens/clips.py": "import av\nimport torch",
         "vault/store.py": "import obstore\nfrom . import keys",
         "cli/serve.py": "import uvicorn, typer",
     }

@@ -45,7 +45,8 @@ def train(
     On a stream file of events, counts of each person's whole past are mixed and ranked by what
     other people's lives teach: the model of "learn benchmark". Time and size then follow the file.
     """
-    from firsthand.learn import streams, ticks, train
+    from firsthand.learn import streams, train
+    from firsthand.learn.tokens import ticks
 
     if bool(release) == (stream is not None):
         raise Usage("training takes a release or --stream FILE", "give exactly one of them")
@@ -106,8 +107,9 @@ def eval_(
 
     People whom the model knows go on from their remembered past; others begin without one.
     """
-    from firsthand.learn import evaluate, streams, ticks
+    from firsthand.learn import evaluate, streams
     from firsthand.learn.past import model as past
+    from firsthand.learn.tokens import ticks
 
     lives = [ticks.recognise(life) for life in streams.read_streams(stream)]
     if lives[0].kind == "ticks":
@@ -155,11 +157,14 @@ def benchmark(
     A person's own earlier steps are used as they come to pass. The baselines are uniform,
     unigram, kn_pooled, kn_own, kn_recording, knn and mixture.
     """
-    from firsthand.learn import benchmark, streams
     from firsthand.learn import classes as lists
+    from firsthand.learn import streams
+    from firsthand.learn.benchmark import figures, work
+    from firsthand.learn.benchmark.oracle import read_oracle
+    from firsthand.learn.benchmark.task import task_of
 
     if per_step:
-        benchmark.check_writable(per_step)
+        figures.check_writable(per_step)
         if per_step.resolve() in (train.resolve(), test.resolve()):
             raise Usage(f"{per_step} is read from", "name another file to write")
     known = streams.read_streams(train)
@@ -168,17 +173,17 @@ def benchmark(
     for file, lives in ((train, known), (test, asked)):
         for stream in lives if listed else []:
             lists.check_listed(stream, set(listed or ()), file.name)
-    best = benchmark.read_oracle(oracle) if oracle else None
-    task, order = benchmark.task_of(known, asked, listed, regime, seed=seed)
+    best = read_oracle(oracle) if oracle else None
+    task, order = task_of(known, asked, listed, regime, seed=seed)
     with progress("benchmark", 1.0) as move:
-        found = benchmark.run(task, keep, jobs or None, only or None, move)
-    result, steps = benchmark.summarise(task, found, order, best, only or None)
+        found = work.run(task, keep, jobs or None, only or None, move)
+    result, steps = figures.summarise(task, found, order, best, only or None)
     if json_:
         show_json(result)
     else:
         compared(result)
     if per_step:
-        benchmark.write_steps(steps, per_step)
+        figures.write_steps(steps, per_step)
 
 
 def compared(result: dict[str, Any]) -> None:

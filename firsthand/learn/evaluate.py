@@ -55,7 +55,7 @@ def evaluate(
     """
     model = store.load(model_dir)
     if release is not None:
-        from firsthand.learn import footage
+        from firsthand.learn.tokens import footage
 
         streams = footage.streams_of(release, model_dir / "tokeniser", fitted=True, encoder=encoder)
     if streams is not None:

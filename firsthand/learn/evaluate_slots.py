@@ -15,7 +15,7 @@ import pyarrow
 from firsthand.learn import slots, store
 from firsthand.learn.score import bootstrap, calibration_of
 from firsthand.learn.streams import Step
-from firsthand.learn.ticks import role
+from firsthand.learn.tokens.ticks import role
 
 BASELINES = ("uniform", "unigram", "repeat_last", "ngram")
 

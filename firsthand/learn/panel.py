@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from firsthand.learn import fit
 from firsthand.learn.counts import OWN, POOL, TODAY, Chain, Experts, contexts_of
 from firsthand.learn.linear import MOST_CLASSES, Lesson, Linear, features_of
-from firsthand.learn.model import Network
+from firsthand.learn.network import fit
+from firsthand.learn.network.model import Network
 from firsthand.learn.vocabulary import Codes, Vocabulary
 
 NGRAMS = tuple(tuple(f"before{i}" for i in range(1, order)) for order in range(1, 5))

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from firsthand.learn import fit
 from firsthand.learn.counts import KneserNey
 from firsthand.learn.mix import fit_linear_weights
-from firsthand.learn.model import Network
-from firsthand.learn.ticks import KINDS
+from firsthand.learn.network import fit
+from firsthand.learn.network.model import Network
+from firsthand.learn.tokens.ticks import KINDS
 from firsthand.learn.vocabulary import Codes, Vocabulary
 from firsthand.shard import GAPS
 

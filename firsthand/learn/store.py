@@ -24,11 +24,11 @@ from firsthand.errors import Damaged, NotFound
 from firsthand.learn.counts import Chain
 from firsthand.learn.linear import Linear
 from firsthand.learn.mix import Mixture
-from firsthand.learn.model import Network, Shape
+from firsthand.learn.network.model import Network, Shape
 from firsthand.learn.panel import Panel
 from firsthand.learn.slots import Shares
 from firsthand.learn.streams import Step, Stream
-from firsthand.learn.ticks import to_predict
+from firsthand.learn.tokens.ticks import to_predict
 from firsthand.learn.vocabulary import Codes, Vocabulary
 
 MOST_NAME = 200  # letters of a person's folder

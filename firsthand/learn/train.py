@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from firsthand.errors import Usage
-from firsthand.learn import fit, slots, store
+from firsthand.learn import slots, store
 from firsthand.learn.counts import Chain
-from firsthand.learn.distributed import here, in_turn
 from firsthand.learn.linear import Lesson, Linear, choose_linear, fit_linear
-from firsthand.learn.metrics import Metrics
 from firsthand.learn.mix import Mixture, fit_linear_weights, fit_mixture
-from firsthand.learn.model import Network, Shape, shape_for
+from firsthand.learn.network import fit
+from firsthand.learn.network.distributed import here, in_turn
+from firsthand.learn.network.metrics import Metrics
+from firsthand.learn.network.model import Network, Shape, shape_for
 from firsthand.learn.panel import (
     BASELINES,
     Panel,
@@ -33,7 +34,7 @@ from firsthand.learn.panel import (
     strangers,
 )
 from firsthand.learn.streams import Stream, check, split
-from firsthand.learn.ticks import KINDS, to_predict, weights
+from firsthand.learn.tokens.ticks import KINDS, to_predict, weights
 from firsthand.learn.vocabulary import Codes, fit_vocabulary
 
 HOLDOUTS = ("last-day",)
@@ -115,7 +116,7 @@ def _streams(
     is cleared first.
     """
     if release is not None:
-        from firsthand.learn import footage
+        from firsthand.learn.tokens import footage
 
         lineage = footage.lineage_of(release)
     else:

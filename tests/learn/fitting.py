@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lives import life
 
-from firsthand.learn import fit
-from firsthand.learn.model import shape_for
+from firsthand.learn.network import fit
+from firsthand.learn.network.model import shape_for
 from firsthand.learn.vocabulary import fit_vocabulary
 
 RECIPE = fit.Recipe(updates=12, batch=4, window=32, seed=3, log_every=1)

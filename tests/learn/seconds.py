@@ -3,7 +3,7 @@
 import numpy as np
 
 from firsthand.learn.streams import Step, Stream
-from firsthand.learn.ticks import SCENE, WEARER
+from firsthand.learn.tokens.ticks import SCENE, WEARER
 
 SECOND_NS, DAY_NS = 10**9, 86_400 * 10**9
 ORDERS = {"ann": (0, 1, 2, 3), "bob": (0, 2, 1, 3), "cat": (3, 2, 1, 0)}

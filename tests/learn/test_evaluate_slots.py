@@ -13,7 +13,7 @@ from firsthand.learn import store
 from firsthand.learn.evaluate import evaluate
 from firsthand.learn.evaluate_slots import judge
 from firsthand.learn.streams import split
-from firsthand.learn.ticks import AHEAD, WEARER
+from firsthand.learn.tokens.ticks import AHEAD, WEARER
 from firsthand.learn.train import train
 
 

@@ -6,9 +6,9 @@ import torch
 from seconds import ticking
 
 from firsthand.learn import slots
-from firsthand.learn.model import Network, shape_for
+from firsthand.learn.network.model import Network, shape_for
 from firsthand.learn.slots import NONE, Counts
-from firsthand.learn.ticks import KINDS, WEARER, to_predict, weights
+from firsthand.learn.tokens.ticks import KINDS, WEARER, to_predict, weights
 from firsthand.learn.vocabulary import fit_vocabulary
 
 FIELDS = to_predict(ticking("ann")).own

@@ -5,7 +5,8 @@ import pytest
 from lives import lives
 
 from firsthand.errors import Damaged, NotFound, Usage
-from firsthand.learn import fit, store
+from firsthand.learn import store
+from firsthand.learn.network import fit
 from firsthand.learn.streams import Stream, split
 from firsthand.learn.train import train
 

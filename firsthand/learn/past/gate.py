@@ -131,11 +131,10 @@ def follow(
             contexts[step, 4] = min(11, int(mood * 3))
             tables.say(index, counts, step, own, desk.chance, desk.log_p, desk.evidence,
                          desk.buffer)  # fmt: skip
-            if first_state > tables.SCOPES * index.slot.shape[1] - 1:
-                states.say(rates, scene, objects, step, act1, object1, own,
-                           desk.chance[share_row], desk.rate, desk.log_p, first_state)  # fmt: skip
-                for i in range(states.ROWS):
-                    desk.evidence[first_state + i] = min(7, int(np.log2(used + 1)))
+            states.say(rates, scene, objects, step, act1, object1, own,
+                       desk.chance[share_row], desk.rate, desk.log_p, first_state)  # fmt: skip
+            for i in range(states.ROWS):
+                desk.evidence[first_state + i] = min(7, int(np.log2(used + 1)))
             for i in range(extras):
                 desk.log_p[experts - extras + i] = extra[step, i]
                 desk.evidence[experts - extras + i] = extra_evidence[step, i]

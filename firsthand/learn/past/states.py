@@ -18,6 +18,8 @@ KINDS = 6
 ROWS = 2 * KINDS  # each among all people and in this life
 PRIOR = np.float32(4.0)  # exposures that a coarser kind's rate is worth
 MOST_STATES = 1 << 16  # of a kind; beyond it states share places
+MOST_CELLS = 1 << 25  # states x acts of all kinds; beyond it states share places: 256 MiB
+MOST_PAIRS = 1 << 21  # objects x acts; beyond it acts are not told apart: 96 MiB of rates
 
 
 class Objects(NamedTuple):
@@ -55,6 +57,8 @@ def objects_of(lives: Lives) -> Objects:
     field = int(np.argmax(lives.own_sizes))
     rest = np.delete(lives.classes, field, axis=1)
     kinds, class_act = np.unique(rest, axis=0, return_inverse=True)
+    if len(kinds) * int(lives.own_sizes[field]) > MOST_PAIRS:
+        kinds, class_act = kinds[:1], np.zeros(len(rest), dtype=np.int64)
     act_of = {tuple(row): number for number, row in enumerate(kinds.tolist())}
     acts = [act_of.get(tuple(row), 0) for row in np.delete(lives.own, field, axis=1).tolist()]
     return Objects(
@@ -69,7 +73,8 @@ def rates_of(objects: Objects) -> tuple[Rates, Scene]:
     acts, count = objects.acts, objects.objects
     sizes = [41, 1 + 10 * acts, 1 + 3 * acts * (acts + 1), 2 * (acts + 1) ** 2,
              count * (acts + 1), 11 * count]  # fmt: skip
-    sizes = [min(size, MOST_STATES) for size in sizes]
+    most = max(1, min(MOST_STATES, MOST_CELLS // (KINDS * max(1, acts))))
+    sizes = [min(size, most) for size in sizes]
     offset = np.cumsum([0, *sizes]).astype(np.int64)
     hits = np.zeros((2, offset[-1], acts), np.float32)
     rows = [np.zeros(count, np.int64) for _ in range(5)]

@@ -146,3 +146,15 @@ def test_an_echo_of_two_days_before_is_found():
     half = len(joint) // 2
     joint[half:] = 0
     assert np.array_equal(echoes.foresee(joint, position, day, classes)[0][:half], said[:half])
+
+
+def test_too_many_objects_and_acts_are_not_told_apart_by_act(monkeypatch):
+    lives = laid(people(2))
+    told = states.objects_of(lives)
+    monkeypatch.setattr(states, "MOST_PAIRS", told.objects * told.acts - 1)
+    monkeypatch.setattr(states, "MOST_CELLS", 60)
+    folded = states.objects_of(lives)
+    rates, _ = states.rates_of(folded)
+    assert told.acts > 1 and folded.acts == 1
+    assert folded.objects == told.objects and not folded.act.any() and not folded.class_act.any()
+    assert rates.hits.size <= 2 * 60
