@@ -40,8 +40,8 @@ serve: $(SETUP) ## serve the pages of the demo's data (DATA=folder for another)
 docs: $(SETUP) ## write docs/commands.md from the commands' own help
 	$(BIN)/python docs/build.py
 
-faults: $(SETUP_DEV) ## run only the tests that cut, break, fill, damage and interrupt
-	$(BIN)/python -m pytest -v -k "cut or break or full or damage or torn or interrupt or fault"
+faults: $(SETUP_DEV) ## cut, break, fill, damage and interrupt, in full; prints a table by row
+	FIRSTHAND_FAULTS=full $(BIN)/python -m pytest -n 2 -m fault
 
 clean: ## remove .venv, caches and build output; never data
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

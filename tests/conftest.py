@@ -20,6 +20,8 @@ from firsthand.segment import Part, Record, sign_record
 from firsthand.vault import ingest
 from firsthand.vault.vault import Vault
 
+pytest_plugins = ["faults"]
+
 NOW_NS = 1_793_520_000 * 10**9  # 2026-11-01 08:00:00 UTC, when the vault's clock stands
 SECOND_NS = 10**9
 PASSPHRASE = "correct horse"

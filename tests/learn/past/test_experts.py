@@ -155,6 +155,9 @@ def test_too_many_objects_and_acts_are_not_told_apart_by_act(monkeypatch):
     monkeypatch.setattr(states, "MOST_CELLS", 60)
     folded = states.objects_of(lives)
     rates, _ = states.rates_of(folded)
-    assert told.acts > 1 and folded.acts == 1
-    assert folded.objects == told.objects and not folded.act.any() and not folded.class_act.any()
+    assert told.acts > 1
+    assert folded.acts == 1
+    assert folded.objects == told.objects
+    assert not folded.act.any()
+    assert not folded.class_act.any()
     assert rates.hits.size <= 2 * 60
