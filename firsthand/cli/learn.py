@@ -196,6 +196,9 @@ def compared(result: dict[str, Any]) -> None:
     shown = [(name, f"{value:.3f}") for name, value in rows]
     table(["predictor", "nats per step"], shown, right="nats per step")
     say(f"{result['n']} steps of {count(result['people'], 'person', 'people')}, {result['regime']}")
+    told = (result.get("oracle") or {}).get("n", result["n"])
+    if told < result["n"]:
+        say(f"the oracle has a row for {told} of them; its figures are of these alone")
     if "history_gain" in result:
         gain = result["history_gain"]
         say(

@@ -193,7 +193,20 @@ def _parquet(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]
     except (pyarrow.ArrowException, OSError) as error:
         raise Damaged(f"{path.name} is no readable Parquet file", "write it again") from error
     rows = (
-        (number, {name: "" if value is None else str(value) for name, value in row.items()})
+        (number, {name: _text(path.name, number, name, value) for name, value in row.items()})
         for number, row in enumerate(table.to_pylist(), start=1)
     )
     return table.column_names, rows
+
+
+def _text(file: str, number: int, column: str, value: object) -> str:
+    """A Parquet value as a CSV would hold it: text or a whole number, times also as a fraction."""
+    time = column in ("start_s", "stop_s")
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float) if time else (str, int)):
+        raise Damaged(
+            f"{file} row {number}, column {column}: {value!r} is no {'time' if time else 'text'}",
+            "write names as text, times as seconds",
+        )
+    return str(value)

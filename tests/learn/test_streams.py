@@ -71,6 +71,25 @@ def test_what_is_no_parquet_is_damaged(tmp_path):
         read_streams(path)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("verb", float("nan"), "row 1, column verb: nan is no text"),
+        ("noun", ["cup"], "row 1, column noun: ['cup'] is no text"),
+        ("noun", True, "row 1, column noun: True is no text"),
+        ("stop_s", False, "row 1, column stop_s: False is no time"),
+        ("start_s", float("nan"), "row 1, column start_s: 'nan' is no time"),
+    ],
+)
+def test_a_parquet_value_of_a_wrong_kind_is_told_by_row_and_column(tmp_path, column, value, told):
+    row = {"person": "a", "recording": "v", "start_s": 0.0, "stop_s": 1, "verb": "x", "noun": "y"}
+    path = tmp_path / "events.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row | {column: value}]), path)
+    with pytest.raises(Damaged) as caught:
+        read_streams(path)
+    assert told in caught.value.message
+
+
 def stream_of(recordings):
     steps = tuple(Step(i, i + 1, name, ("x",)) for i, name in enumerate(recordings))
     return Stream("a", ("f",), (), steps)
