@@ -23,7 +23,6 @@ from firsthand.learn.benchmark.task import Task
 from firsthand.learn.past import predictor
 
 MOST_CANDIDATES = 64  # people among whom a wearer is sought
-MOST_NAMING = 200  # steps of a recording by which its wearer is sought
 TRUTHS = ("steps", "chance", "part", "names")
 Progress = Callable[[float], None]
 
@@ -144,8 +143,7 @@ def _work(name: str, fold: int, number: int) -> dict[int, Any]:
                 log_p = predictor.foretell_as(board, shared, person, other, mask)
                 found[person]["stranger"] = judge(task, mask, log_p)
             among = _candidates(task, person)
-            early = mask & (task.lives.position < MOST_NAMING)
-            found[person]["who"] = predictor.likelihoods(board, shared, person, among, early)
+            found[person]["who"] = predictor.likelihoods(board, shared, person, among, mask)
         tell(share + (1 - share) * (done + 1) / len(tested))
     return found
 

@@ -23,6 +23,7 @@ from firsthand.learn.vocabulary import fit_vocabulary
 RATES = (1e-4, 3e-5)  # of the gate, in each pass over the pool
 FOLLOW_RATE = 5e-5  # along a new person's life
 CANDIDATES = 64
+FIRST, BEHIND = 100, 30.0  # steps, nats: when a candidate for a recording's wearer is given up
 MOST_NOTED = 60_000  # steps that the ranking network is fitted on: 14 kB of memory each
 Progress = Callable[[float], None]
 
@@ -224,38 +225,49 @@ def foretell_as(
 
 
 def likelihoods(
-    board: Board, shared: Shared, person: int, candidates: Sequence[int], scored: np.ndarray,
-    progress: Progress | None = None,
-) -> np.ndarray:  # fmt: skip
+    board: Board, shared: Shared, person: int, candidates: Sequence[int], scored: np.ndarray
+) -> np.ndarray:
     """How likely each of a person's scored recordings is as the doing of each candidate, [R, Q].
 
     Nats, summed over a recording. The person is known by what was lived before the recording, a
-    candidate by the known life; the gate does not learn, and no network ranks.
+    candidate by the known life; the gate does not learn, and no network ranks. Who is BEHIND
+    nats behind the best after the FIRST steps is given up, and gets minus infinity.
     """
+    begins = scored & (board.lives.position < FIRST)
+    early = np.stack([_likelihood(board, shared, person, c, begins) for c in candidates], 1)
+    left = early > early.max(1, keepdims=True) - BEHIND
+    sums = np.full_like(early, -np.inf)
+    for column, candidate in enumerate(candidates):
+        if left[:, column].any():
+            whole = _likelihood(board, shared, person, candidate, scored, left[:, column])
+            sums[:, column] = np.where(left[:, column], whole, -np.inf)
+    return sums
+
+
+def _likelihood(
+    board: Board, shared: Shared, person: int, candidate: int, scored: np.ndarray,
+    wanted: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """The same for one candidate, [R]; 0 for a recording that is not `wanted`."""
     nothing = np.zeros(len(board.lives), dtype=bool)
     said = board.said(nothing, nothing)
+    sums: list[float] = []
     with board.without(person) as (start, stop):
         parts = recordings_of(board.lives, start, stop)
-        wanted = [part for part in parts if scored[slice(*part)].any()]
-        sums = np.zeros((len(wanted), len(candidates)))
-        for column, candidate in enumerate(candidates):
-            known = parts if candidate == person else board.known[candidate]
-            if candidate != person:
-                board.remember(known)
-            row = 0
-            for first, end in parts:
-                if scored[first:end].any():
+        known = parts if candidate == person else board.known[candidate]
+        if candidate != person:
+            board.remember(known)
+        for first, end in parts:
+            if scored[first:end].any():
+                sums.append(0.0)
+                if wanted is None or wanted[len(sums) - 1]:
                     last = first + int(np.flatnonzero(scored[first:end])[-1]) + 1
-                    board.walk(shared.gate, said, first, last, scored, 0.0, False,
-                               board.silent)  # fmt: skip
-                    sums[row, column] = said.truth[first:end][scored[first:end]].sum()
-                    row += 1
-                if candidate == person:
-                    board.remember([(first, end)])
-            board.forget(known)
-            if progress:
-                progress((column + 1) / len(candidates))
-    return sums
+                    board.walk(shared.gate, said, first, last, scored, 0.0, False, board.silent)
+                    sums[-1] = float(said.truth[first:end][scored[first:end]].sum())
+            if candidate == person:
+                board.remember([(first, end)])
+        board.forget(known)
+    return np.array(sums)
 
 
 def finish(board: Board, shared: Shared, said: Said, scored: np.ndarray) -> np.ndarray:

@@ -161,3 +161,17 @@ def test_the_wearer_is_named_by_likelihood(usual):
     sums = predictor.likelihoods(made, usual[1], 0, [0, 1, 2, 3], scored)
     assert sums.shape == (2, 4)
     assert (sums.argmax(1) == 0).all()
+
+
+def test_who_is_given_up_early_was_far_behind(usual, monkeypatch):
+    made, known = board(STREAMS)
+    scored = ~known & (made.lives.person == 0)
+    monkeypatch.setattr(predictor, "FIRST", 5)
+    monkeypatch.setattr(predictor, "BEHIND", np.inf)
+    whole = predictor.likelihoods(made, usual[1], 0, [0, 1, 2, 3], scored)
+    monkeypatch.setattr(predictor, "BEHIND", 3.0)
+    sums = predictor.likelihoods(made, usual[1], 0, [0, 1, 2, 3], scored)
+    kept = np.isfinite(sums)
+    assert np.isfinite(whole).all()
+    assert not kept.all()
+    assert np.array_equal(sums[kept], whole[kept])
