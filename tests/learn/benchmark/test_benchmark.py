@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
-from firsthand.learn.judge import judge
 from past.people import halves, people, person, write
 
 from firsthand.cli import main
 from firsthand.errors import Damaged, NotFound, Usage
 from firsthand.learn.benchmark import baselines, figures
+from firsthand.learn.benchmark.judge import judge
 from firsthand.learn.benchmark.task import task_of
 from firsthand.learn.classes import closed, read_classes
 from firsthand.learn.streams import Step, Stream
