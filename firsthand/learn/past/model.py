@@ -23,7 +23,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from firsthand.errors import Damaged, Usage
-from firsthand.learn import benchmark, store
+from firsthand.learn import store
+from firsthand.learn.benchmark.figures import scores as figures_of
+from firsthand.learn.benchmark.judge import judge, together
+from firsthand.learn.benchmark.task import Task
 from firsthand.learn.classes import closed
 from firsthand.learn.past import predictor
 from firsthand.learn.past.gate import Gate
@@ -134,15 +137,15 @@ def evaluate(
     whole = join(lives, model.vocabulary)
     mask = np.concatenate(known)
     board = Board(whole, mask)
-    task = benchmark.Task(whole, model.vocabulary, mask, ~mask, (), "official", 1, 0)
+    task = Task(whole, model.vocabulary, mask, ~mask, (), "official", 1, 0)
     rows, order = [], task.tested(0)
     for done, number in enumerate(order):
         scored = task.mask(number)
         log_p = predictor.foretell(board, model.shared, number, scored)
-        rows.append(benchmark.judge(task, scored, log_p))
+        rows.append(judge(task, scored, log_p))
         tell((done + 1) / len(order))
     truth = np.concatenate([whole.joint[task.mask(p)] for p in order])
-    scores = benchmark.scores(benchmark.together(rows), truth, model.config["own"])
+    scores = figures_of(together(rows), truth, model.config["own"])
     people = {
         whole.people[p]: {"n": len(row.joint), "nats": -float(row.joint.mean())}
         for p, row in zip(order, rows, strict=True)
