@@ -42,6 +42,7 @@ HOMES = {
     "rich": ("cli/*",),
     "cryptography": ("*.py",),
     "av": ("record/*", "release/*", "learn/tokens/clips.py"),
+    "picamera2": ("record/picamera.py",),
     "sqlalchemy": ("db.py", "log.py", "consent/*", "vault/*", "release/*", "web/*"),
     "obstore": ("vault/*",),
     "fastapi": ("web/*",),

@@ -1,10 +1,10 @@
 """Cameras that PyAV reads: video files, webcams and streams.
 
 Pictures and sound are decoded and nothing else is taken: no tag, no data track, no date. (A file's
-creation_time is as often that of an export, and local time as often as UTC: it is no clock.)
+creation_time is as often that of an export, and local time as often as UTC: it is no clock.) With
+`copy:` in front of the URL, pictures that come as H.264 are kept as they are.
 """
 
-import contextlib
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -16,19 +16,18 @@ import av
 from av.container import InputContainer
 
 from firsthand.errors import Damaged, Error, Failed, NotFound, Usage
-from firsthand.record.camera import Picture, Sample, Sound
+from firsthand.record.camera import COPY, DEVICES, Coded, Picture, Sample, Sound, is_live
 from firsthand.record.clock import Clock
+from firsthand.record.h264 import Framer, strip
 
-# FFmpeg's input devices, and streams that run whether or not they're read. lavfi makes test
-# pictures; it runs as fast as it is read.
-DEVICES = ("v4l2", "avfoundation", "lavfi")
-STREAMS = ("rtsp", "rtsps", "rtmp", "udp", "srt", "rtp")
-OPEN_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 5.0
+OPEN_TIMEOUT_S, READ_TIMEOUT_S = 10.0, 4.0
 # Sound and pictures are put in order of time; a file that keeps them further apart than this many
 # bytes of decoded pictures is taken in the order in which it lies.
 HELD_BYTES = 64 * 2**20
+HELD_CODED = 256  # or than so many coded ones
 SOUND_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
+_DECODE = f'leave out "{COPY}": it is then decoded, and coded anew'
 _MEND = "check that it is a whole video file, and that it plays elsewhere"
 
 
@@ -37,16 +36,17 @@ class AvCamera:
 
     def __init__(self, url: str, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
-        scheme, address, options = _parse(url)
+        self.coded = url.startswith(COPY) and not Path(url).exists()
+        scheme, address, options = _parse(url.removeprefix(COPY) if self.coded else url)
         self.name = Path(address).name if not scheme else url
-        self.live = scheme in STREAMS or scheme in DEVICES[:2]
+        self.live = is_live(url)
         self._container: InputContainer | None = None
-        self._pictures: deque[Picture] = deque()
+        self._pictures: deque[Picture | Coded] = deque()
         self._sounds: deque[Sound] = deque()
         self._index = 0
         self.damaged_packets = 0
         try:
-            self._container = _open(address, scheme, options, self.live)
+            self._container = _open(address, scheme, options)
             self._begin()
         except av.error.FFmpegError as error:
             self.close()
@@ -76,7 +76,9 @@ class AvCamera:
         audio = self._container.streams.audio
         self._audio = audio[0] if audio and audio[0].codec_context is not None else None
         width, height = self._video.codec_context.width, self._video.codec_context.height
-        if width * height > 640 * 480:
+        if self.coded:
+            self._begin_coded(width, height)
+        elif width * height > 640 * 480:
             self._video.thread_type = "AUTO"
         self.sound_hz = _sound_rate(self._audio.codec_context.sample_rate) if self._audio else 0
         self._resampler: Any = None
@@ -90,6 +92,20 @@ class AvCamera:
         self._set_base()
         self.size = (self._pictures[0].width, self._pictures[0].height)
 
+    def _begin_coded(self, width: int, height: int) -> None:
+        context = self._video.codec_context
+        if context.name != "h264":
+            raise Usage(f"{self.name} sends {context.name}, no H.264", _DECODE)
+        if context.has_b_frames:
+            raise Usage(f"{self.name} sends B-frames", _DECODE)
+        extra = bytes(context.extradata or b"")
+        # MP4 and Matroska keep the configuration apart; in other streams it lies between pictures.
+        self._framer = None if extra[:1] == b"\1" else Framer((width, height), extra)
+        if extra[:1] == b"\1" and extra[4] & 3 != 3:
+            raise Usage(f"{self.name} keeps its H.264 in an unusual way", _DECODE)
+        self._avcc = extra
+        self._last_ns: int | None = None
+
     def _set_base(self) -> None:
         # A file's clock starts with its first sample; the sound may be ahead of the pictures.
         first_ns = min(held[0].time_ns for held in (self._pictures, self._sounds) if held)
@@ -100,7 +116,7 @@ class AvCamera:
         origin_ns = self._clock.boot_ns() if self.live else 0
         self._base_ns = first_ns - origin_ns
         self.wall_ns = self._clock.wall_ns() - origin_ns if self.live else None
-        self.wall_quality = _clock_quality(self._clock) if self.live else "none"
+        self.wall_quality = self._clock.wall_quality() if self.live else "none"
         for held in (self._pictures, self._sounds):
             early: list[Any] = list(held)
             held.clear()
@@ -130,6 +146,8 @@ class AvCamera:
         return self._pictures.popleft() if pictures_first else self._sounds.popleft()
 
     def _held_max(self) -> int:
+        if self.coded:
+            return HELD_CODED
         width, height = self.size
         return max(8, HELD_BYTES // (width * height * 3 // 2))
 
@@ -140,6 +158,10 @@ class AvCamera:
         for packet in self._container.demux(streams):
             if packet.has_sidedata("encryption_info"):
                 raise Usage(f"{self.name} is encrypted", "decrypt it first, where you may")
+            if self.coded and packet.stream is self._video:
+                self._keep_coded(packet)
+                yield True
+                continue
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError:
@@ -166,6 +188,26 @@ class AvCamera:
             time_ns = _to_ns(pts, base) - self._base_ns
             self._sounds.append(Sound(time_ns, self.sound_hz, block.layout.nb_channels, pcm))
 
+    def _keep_coded(self, packet: Any) -> None:
+        """A picture as it comes, from the first on that can be decoded alone."""
+        if not packet.size:
+            return
+        size = self._video.codec_context.width, self._video.codec_context.height
+        time_ns = self._picture_time(packet)
+        if self._framer:
+            picture = self._framer.picture(time_ns, bytes(packet))
+        else:
+            key = packet.is_keyframe
+            data = strip(memoryview(packet))
+            picture = Coded(time_ns, *size, data, key, self._avcc if key else b"")
+        if picture is None or (self._last_ns is None and not picture.key):
+            return
+        raw_ns = time_ns + self._base_ns
+        if self._last_ns is not None and raw_ns < self._last_ns:
+            raise Failed(f"{self.name} sends pictures out of order", _DECODE)
+        self._last_ns = raw_ns
+        self._pictures.append(picture)
+
     def _picture_time(self, frame: Any) -> int:
         self._index += 1
         if frame.pts is None:
@@ -185,7 +227,7 @@ def _parse(url: str) -> tuple[str, str, dict[str, str]]:
     return scheme, address, dict(parse_qsl(query))
 
 
-def _open(address: str, scheme: str, options: dict[str, str], live: bool) -> InputContainer:
+def _open(address: str, scheme: str, options: dict[str, str]) -> InputContainer:
     if not scheme:
         path = Path(address)
         if path.is_dir():
@@ -201,7 +243,7 @@ def _open(address: str, scheme: str, options: dict[str, str], live: bool) -> Inp
         address,
         format=scheme if scheme in DEVICES else None,
         options=options,
-        timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S) if live else None,
+        timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S) if scheme not in ("", "lavfi") else None,
     )
 
 
@@ -231,13 +273,3 @@ def _sound_rate(rate_hz: int) -> int:
 def _to_ns(pts: int, time_base: Any) -> int:
     scaled = pts * time_base.numerator * 10**9
     return (scaled + time_base.denominator // 2) // time_base.denominator
-
-
-def _clock_quality(clock: Clock) -> str:
-    """How far this machine's wall clock can be believed."""
-    if clock.wall_ns() < 1_700_000_000 * 10**9:  # before this program was written
-        return "fake"
-    with contextlib.suppress(OSError):
-        if Path("/run/systemd/timesync/synchronized").exists():
-            return "ntp"
-    return "rtc"

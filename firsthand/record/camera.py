@@ -1,7 +1,8 @@
 """What every camera yields: pictures, sound, motion, labels and honest gaps, each with its time.
 
-Times are nanoseconds of one steady clock per camera that starts near its first sample. Cameras
-that read files, webcams and streams live in `av_camera.py`; other kinds register their scheme.
+Times are nanoseconds of one steady clock: the boot clock of a live camera, else one that starts
+near the first sample. Files, webcams and streams are read by `av_camera.py`, the Raspberry Pi's
+camera by `picamera.py`, and `watchdog.py` watches whatever is live; others register their scheme.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,6 +22,22 @@ class Picture:
     height: int
     rgb: bytes | None = None
     frame: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One picture that the camera has coded: an H.264 access unit of length-prefixed NAL units.
+
+    Pictures come in the order shown (no B-frames). `avcc`, the decoder configuration record, stands
+    at each key picture, where a decoder can begin.
+    """
+
+    time_ns: int
+    width: int
+    height: int
+    data: Any  # any buffer of bytes
+    key: bool
+    avcc: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,7 @@ class Gap:
     start_ns: int
     stop_ns: int
     reason: str
+    dropped: int = 0  # pictures that came meanwhile and could not be kept
 
     @property
     def time_ns(self) -> int:
@@ -75,19 +93,38 @@ class Gap:
         return self.start_ns
 
 
-Sample = Picture | Sound | Motion | Event | Gap
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing came up to this time, and the camera is still waited for."""
+
+    time_ns: int
+
+
+Sample = Picture | Coded | Sound | Motion | Event | Gap | Tick
 
 
 class Camera(Protocol):
-    """A source of samples in time order; `live` says that they come no faster than real time."""
+    """A source of samples in time order; `live` says that they come no faster than real time.
+
+    A live camera's wall_ns and wall_quality may change while it runs: when the clock is set. One
+    whose pictures come coded says so in an attribute `coded`.
+    """
 
     name: str
     fps: float
     size: tuple[int, int]
     sound_hz: int  # 0: no sound
-    wall_ns: int | None  # wall clock at time 0, where the source knows it
-    wall_quality: str  # none | fake | rtc | ntp | gps
     live: bool
+
+    @property
+    def wall_ns(self) -> int | None:
+        """Wall clock at time 0, where the source knows it."""
+        ...
+
+    @property
+    def wall_quality(self) -> str:
+        """How far to believe it: none, fake, rtc, ntp or gps."""
+        ...
 
     def samples(self) -> Iterator[Sample]:
         """Yield every sample in order of time_ns; ends when the camera ends."""
@@ -98,12 +135,23 @@ class Camera(Protocol):
         ...
 
 
+# FFmpeg's input devices, and the streams that run whether or not they're read. lavfi makes test
+# pictures; it runs as fast as it is read.
+DEVICES = ("v4l2", "avfoundation", "lavfi")
+STREAMS = ("rtsp", "rtsps", "rtmp", "udp", "srt", "rtp")
+COPY = "copy:"  # in front of a URL: keep the H.264 that comes as it is
+_LIVE = {*DEVICES[:2], *STREAMS, "picamera2"}
+
 _openers: dict[str, Callable[[str], Camera]] = {}
 
 
-def register(scheme: str, opener: Callable[[str], Camera]) -> None:
-    """Let `open_camera` open URLs of one scheme with this opener; it is given the whole URL."""
+def register(scheme: str, opener: Callable[[str], Camera], live: bool = False) -> None:
+    """Let `open_camera` open URLs of one scheme with this opener; it is given the whole URL.
+
+    A live camera is watched, and opened anew when it fails.
+    """
     _openers[scheme] = opener
+    (_LIVE.add if live else _LIVE.discard)(scheme)
 
 
 def open_camera(url: str | Path) -> Camera:
@@ -111,9 +159,26 @@ def open_camera(url: str | Path) -> Camera:
     text = str(url)
     if not text:
         raise Usage("no camera given", 'give a file, a URL or a webcam such as "v4l2:/dev/video0"')
-    scheme, colon, _ = text.partition(":")
-    if colon and scheme in _openers and not Path(text).exists():
-        return _openers[scheme](text)
+    if not is_live(text):
+        return _open(text)
+    from firsthand.record.watchdog import Watched
+
+    return Watched(text, lambda: _open(text))
+
+
+def is_live(url: str) -> bool:
+    """Whether this names a camera that runs whether or not it is read; a file that exists isn't."""
+    return not Path(url).exists() and url.removeprefix(COPY).partition(":")[0] in _LIVE
+
+
+def _open(url: str) -> Camera:
+    scheme, colon, _ = url.partition(":")
+    if colon and scheme in _openers and not Path(url).exists():
+        return _openers[scheme](url)
+    if scheme == "picamera2":
+        from firsthand.record.picamera import PiCamera
+
+        return PiCamera(url)
     from firsthand.record.av_camera import AvCamera  # keeps PyAV out of every other start-up
 
-    return AvCamera(text)
+    return AvCamera(url)

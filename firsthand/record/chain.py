@@ -24,14 +24,15 @@ class Chain:
         self.device = device
         self._path = device.folder / "chain.json"
         self._taken, self._signed, self._prev = 0, 0, ""
+        self._floored = False
         with contextlib.suppress(Damaged, KeyError):  # the first start, or lost
             data = read_json(self._path)
             self._taken, self._signed, self._prev = data["taken"], data["signed"], data["prev"]
 
     def take(self, card: Card) -> int:
         """The next number, never given before."""
-        if not self._taken:
-            self._taken = _highest(card)
+        if not self._floored:  # chain.json may be lost, or restored from an old image
+            self._taken, self._floored = max(self._taken, _highest(card)), True
         self._taken += 1
         self._save()
         return self._taken

@@ -1,6 +1,14 @@
 """The machine's clocks, in one object, so that time is an argument everywhere in this folder."""
 
+import contextlib
+import ctypes
 import time
+from pathlib import Path
+
+# A wall clock before this (November 2023) was never set: a board without a battery starts in 1970.
+PLAUSIBLE_NS = 1_700_000_000 * 10**9
+_UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
+_TIMEX_SIZE = 256  # of struct timex, and some more; all zero, it only asks
 
 
 class Clock:
@@ -15,6 +23,24 @@ class Clock:
         """Nanoseconds since 1970, as far as this machine knows."""
         return time.time_ns()
 
+    def wall_quality(self) -> str:
+        """How far the wall clock can be believed: none, fake (a guess), rtc (battery) or ntp."""
+        if self.wall_ns() < PLAUSIBLE_NS:
+            return "none"
+        if _is_synchronised():
+            return "ntp"
+        # Without a battery the system guesses: the time at which it was last shut down.
+        return "rtc" if Path("/sys/class/rtc/rtc0").exists() else "fake"
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
+
+
+def _is_synchronised() -> bool:
+    """Whether the kernel says that some time daemon steers its clock."""
+    with contextlib.suppress(OSError, AttributeError):  # another system than Linux
+        libc = ctypes.CDLL(None, use_errno=True)
+        state = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
+        return 0 <= state < _UNSYNCHRONISED
+    return False

@@ -1,11 +1,12 @@
 """Pictures and sound into H.264 and AAC in one fragmented MP4 per segment, and into its still.
 
-Nothing of the source but pixels and samples goes in: no tag, no date, no data track. Sealing and
-cutting belong to others.
+Pictures that the camera coded go in as they are. Nothing of the source but pictures and samples
+goes in: no tag, no date, no data track. Sealing and cutting belong to others.
 """
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import av
 from av.codec.context import Flags
@@ -14,7 +15,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from firsthand.errors import Failed
 from firsthand.record import mp4
-from firsthand.record.camera import Picture, Sound
+from firsthand.record.camera import Coded, Picture, Sound
 from firsthand.segment import SEGMENT_S
 
 # A live camera's fragments are short, because a kill loses the one that grows.
@@ -37,9 +38,14 @@ _TICK = Fraction(1, mp4.VIDEO_HZ)
 class Fragment:
     """Bytes that end on a box, the time they reach (ns from the start) and the frames so far."""
 
-    data: bytes
+    pieces: list[Any]  # buffers, to be written in turn
     stop_ns: int
     frames: int
+
+    @property
+    def data(self) -> bytes:
+        """All of it."""
+        return b"".join(self.pieces)
 
 
 def stored_size(width: int, height: int) -> tuple[int, int]:
@@ -49,9 +55,9 @@ def stored_size(width: int, height: int) -> tuple[int, int]:
     return max(2, width - width % 2), max(2, height - height % 2)
 
 
-def still(picture: Picture) -> bytes:
+def still(frame: av.VideoFrame) -> bytes:
     """A JPEG of the picture, at most 320 pixels wide."""
-    width, height = picture.width, picture.height
+    width, height = frame.width, frame.height
     if width > STILL_WIDTH_MAX:
         width, height = STILL_WIDTH_MAX, max(1, round(height * STILL_WIDTH_MAX / width))
     encoder = av.CodecContext.create("mjpeg", "w")
@@ -60,22 +66,58 @@ def still(picture: Picture) -> bytes:
     encoder.thread_count = 1
     encoder.flags |= Flags.bitexact | Flags.qscale
     encoder.global_quality = 5 * 118  # FF_QP2LAMBDA: a good picture in 5 to 20 kB
-    frame = VideoReformatter().reformat(
-        _as_frame(picture), width, height, "yuvj420p", dst_color_range="JPEG", threads=1
+    small = VideoReformatter().reformat(
+        frame, width, height, "yuvj420p", dst_color_range="JPEG", threads=1
     )
-    frame.pts, frame.time_base, frame.pict_type = 0, encoder.time_base, PictureType.NONE
-    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+    small.pts, small.time_base, small.pict_type = 0, encoder.time_base, PictureType.NONE
+    return b"".join(bytes(packet) for packet in [*encoder.encode(small), *encoder.encode(None)])
+
+
+def as_frame(picture: Picture | Coded) -> av.VideoFrame | None:
+    """The picture's pixels; None if it is coded and can't be decoded alone."""
+    if isinstance(picture, Coded):
+        return _decoded(picture) if picture.key else None
+    if picture.frame is not None:
+        return picture.frame
+    frame = av.VideoFrame(picture.width, picture.height, "rgb24")
+    plane, rgb, row = frame.planes[0], picture.rgb or b"", 3 * picture.width
+    if len(rgb) != row * picture.height:
+        raise Failed(f"the camera gave {len(rgb)} bytes for {picture.width}x{picture.height} RGB")
+    if plane.line_size != row:  # FFmpeg wants its rows padded
+        padding = bytes(plane.line_size - row)
+        rgb = b"".join(rgb[at : at + row] + padding for at in range(0, len(rgb), row))
+    plane.update(rgb)
+    return frame
+
+
+def _decoded(picture: Coded) -> av.VideoFrame | None:
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.extradata = picture.avcc
+    decoder.thread_count = 1
+    try:
+        frames = [*decoder.decode(av.Packet(bytes(picture.data))), *decoder.decode(None)]
+    except av.error.FFmpegError:
+        return None
+    return frames[0] if frames else None  # type: ignore[return-value]
 
 
 class Footage:
     """One segment's MP4 as it grows: takes pictures and sound, gives back whole fragments.
 
-    Times are nanoseconds from the segment's start; pictures must come in rising order.
+    Times are nanoseconds from the segment's start; pictures must come in rising order. `avcc` says
+    that they come coded, in one of that configuration first.
     """
 
-    def __init__(self, size: tuple[int, int], fps: float, sound_hz: int, live: bool) -> None:
-        self.size = stored_size(*size)
-        self._video = _PictureEncoder(self.size, fps, live)
+    def __init__(
+        self, size: tuple[int, int], fps: float, sound_hz: int, live: bool, avcc: bytes = b""
+    ) -> None:
+        self.size = size if avcc else stored_size(*size)
+        fragment_s = LIVE_FRAGMENT_S if live else FRAGMENT_S
+        self._video: _Pictures
+        if avcc:
+            self._video = _Pictures(mp4.VideoTrack(*size, avcc), fragment_s)
+        else:
+            self._video = _PictureEncoder(self.size, fps, fragment_s, live)
         self._audio: _SoundEncoder | None = None
         self._sound_hz = sound_hz
         self._begun = False
@@ -102,9 +144,9 @@ class Footage:
         """Where the sound put in so far ends; 0 without sound."""
         return self._audio.stop_ns if self._audio else 0
 
-    def add_picture(self, picture: Picture, time_ns: int) -> list[Fragment]:
-        """Encode one picture."""
-        self._video.add(_as_frame(picture), time_ns)
+    def add_picture(self, picture: Picture | Coded, time_ns: int) -> list[Fragment]:
+        """Encode one picture, or take in one that is."""
+        self._video.add(picture, time_ns)
         return self._full_fragments()
 
     def add_sound(self, sound: Sound, time_ns: int) -> None:
@@ -133,15 +175,15 @@ class Footage:
         return fragments
 
     def _fragment(self, start: int, packets: list[mp4.Packet], stop_ns: int) -> Fragment:
-        data = b"" if self._begun else self._head()
+        pieces: list[Any] = [] if self._begun else [self._head()]
         runs = [mp4.Run(mp4.VIDEO_ID, start, packets)] if packets else []
         if self._audio and self._audio.packets:
             runs.append(self._audio.take())
         if runs:
             self._sequence += 1
-            data += mp4.fragment(self._sequence, runs)
+            pieces += mp4.fragment(self._sequence, runs)
         self._frames += len(packets)
-        return Fragment(data, stop_ns, self._frames)
+        return Fragment(pieces, stop_ns, self._frames)
 
     def _head(self) -> bytes:
         self._begun = True
@@ -150,11 +192,46 @@ class Footage:
         return mp4.init_section(self._video.track, self._audio.track if self._audio else None)
 
 
-class _PictureEncoder:
-    def __init__(self, size: tuple[int, int], fps: float, live: bool) -> None:
+class _Pictures:
+    """Coded pictures in a queue, until they make a whole fragment."""
+
+    def __init__(self, track: mp4.VideoTrack, fragment_s: float) -> None:
+        self.track = track
+        self._fragment_ticks = round(fragment_s * mp4.VIDEO_HZ)
+        self._queue: list[tuple[int, Any, bool]] = []  # ticks, data, key
+
+    def add(self, picture: Any, time_ns: int) -> None:
+        self._queue.append((_ticks(time_ns), picture.data, picture.key))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def take_full(self) -> tuple[int, list[mp4.Packet]] | None:
+        """The packets of a whole fragment, once the packet after it is there."""
+        if not self._queue or self._queue[-1][0] - self._queue[0][0] < self._fragment_ticks:
+            return None
+        full = self._queue[0][0] + self._fragment_ticks
+        number = next(number for number, row in enumerate(self._queue) if row[0] >= full)
+        return self.take(self._queue[number][0], number)
+
+    def take(self, stop: int, count: int | None = None) -> tuple[int, list[mp4.Packet]]:
+        """The first packets, or all, the last of which lasts until `stop` (ticks)."""
+        rows = self._queue[:count]
+        self._queue = [] if count is None else self._queue[count:]
+        stops = [*(ticks for ticks, _, _ in rows[1:]), stop]
+        packets = [
+            mp4.Packet(data, max(1, until - ticks), key)
+            for (ticks, data, key), until in zip(rows, stops, strict=False)
+        ]
+        return (rows[0][0] if rows else 0), packets
+
+
+class _PictureEncoder(_Pictures):
+    """The same for pictures that come as pixels."""
+
+    def __init__(self, size: tuple[int, int], fps: float, fragment_s: float, live: bool) -> None:
         self._size = size
         self._small = size[0] * size[1] <= SMALL_PIXELS
-        self._fragment_ticks = (LIVE_FRAGMENT_S if live else FRAGMENT_S) * mp4.VIDEO_HZ
         encoder = av.CodecContext.create("libx264", "w")
         encoder.width, encoder.height = size
         encoder.pix_fmt = "yuv420p"
@@ -175,10 +252,12 @@ class _PictureEncoder:
         self._encoder = encoder
         self._reformatter = VideoReformatter()
         self._next_key_ns = 0
-        self._queue: list[tuple[int, bytes, bool]] = []  # ticks, data, key
-        self.track = mp4.VideoTrack(*size, bytes(encoder.extradata or b""))
+        super().__init__(mp4.VideoTrack(*size, bytes(encoder.extradata or b"")), fragment_s)
 
-    def add(self, source: av.VideoFrame, time_ns: int) -> None:
+    def add(self, picture: Any, time_ns: int) -> None:
+        source = as_frame(picture)
+        if source is None:
+            raise Failed("the camera mixes coded pictures with plain ones")
         frame = self._reformatter.reformat(
             source,
             *self._size,
@@ -198,25 +277,6 @@ class _PictureEncoder:
 
     def flush(self) -> None:
         self._keep(None)
-
-    def take_full(self) -> tuple[int, list[mp4.Packet]] | None:
-        """The packets of a whole fragment, once the packet after it is there."""
-        if not self._queue or self._queue[-1][0] - self._queue[0][0] < self._fragment_ticks:
-            return None
-        full = self._queue[0][0] + self._fragment_ticks
-        number = next(number for number, row in enumerate(self._queue) if row[0] >= full)
-        return self.take(self._queue[number][0], number)
-
-    def take(self, stop: int, count: int | None = None) -> tuple[int, list[mp4.Packet]]:
-        """The first packets, or all, the last of which lasts until `stop` (ticks)."""
-        rows = self._queue[:count]
-        self._queue = [] if count is None else self._queue[count:]
-        stops = [*(ticks for ticks, _, _ in rows[1:]), stop]
-        packets = [
-            mp4.Packet(data, max(1, until - ticks), key)
-            for (ticks, data, key), until in zip(rows, stops, strict=False)
-        ]
-        return (rows[0][0] if rows else 0), packets
 
     def _keep(self, frame: av.VideoFrame | None) -> None:
         for packet in self._encoder.encode(frame):
@@ -322,17 +382,3 @@ def _ticks(time_ns: int) -> int:
 
 def _layout(channels: int) -> str:
     return "mono" if channels == 1 else "stereo"
-
-
-def _as_frame(picture: Picture) -> av.VideoFrame:
-    if picture.frame is not None:
-        return picture.frame
-    frame = av.VideoFrame(picture.width, picture.height, "rgb24")
-    plane, rgb, row = frame.planes[0], picture.rgb or b"", 3 * picture.width
-    if len(rgb) != row * picture.height:
-        raise Failed(f"the camera gave {len(rgb)} bytes for {picture.width}x{picture.height} RGB")
-    if plane.line_size != row:  # FFmpeg wants its rows padded
-        padding = bytes(plane.line_size - row)
-        rgb = b"".join(rgb[at : at + row] + padding for at in range(0, len(rgb), row))
-    plane.update(rgb)
-    return frame

@@ -7,6 +7,7 @@ because what is never written can't leak: there is no tag, no date and no encode
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 VIDEO_HZ = 90_000  # ticks of the video track; 1/30, 1/29.97 and 1/8 s are whole numbers of them
 VIDEO_ID, AUDIO_ID = 1, 2
@@ -40,7 +41,7 @@ class AudioTrack:
 class Packet:
     """One coded picture or block of sound; duration in ticks of its track."""
 
-    data: bytes
+    data: Any  # any buffer of bytes
     duration: int
     key: bool = True
 
@@ -67,17 +68,21 @@ def init_section(video: VideoTrack, audio: AudioTrack | None) -> bytes:
     return _box(b"ftyp", b"iso6", bytes(4), b"iso6isomavc1mp41") + moov
 
 
-def fragment(sequence: int, runs: Sequence[Run]) -> bytes:
-    """One moof with its mdat; `sequence` counts from 1."""
+def fragment(sequence: int, runs: Sequence[Run]) -> list[Any]:
+    """One moof with its mdat, in pieces to be written in turn; `sequence` counts from 1.
+
+    The pictures aren't joined: a copy of each megabyte cost half as much as writing it.
+    """
     # every box in a moof has a fixed size but trun, which has 12 bytes a packet
     offset = 24 + sum(_TRAF_SIZE + 12 * len(run.packets) for run in runs) + 8
+    first = offset
     trafs = []
     for run in runs:
         trafs.append(_traf(run, offset))
         offset += sum(len(packet.data) for packet in run.packets)
-    media = [packet.data for run in runs for packet in run.packets]
     mfhd = _full(b"mfhd", 0, 0, struct.pack(">I", sequence))
-    return _box(b"moof", mfhd, *trafs) + _box(b"mdat", *media)
+    head = _box(b"moof", mfhd, *trafs) + struct.pack(">I4s", 8 + offset - first, b"mdat")
+    return [head, *(packet.data for run in runs for packet in run.packets)]
 
 
 def filler(size: int) -> bytes:

@@ -16,18 +16,19 @@ from typing import Any
 
 from firsthand.crypto import canonical
 from firsthand.record import mp4
-from firsthand.record.camera import Camera, Event, Motion, Picture, Sound
+from firsthand.record.camera import Camera, Coded, Event, Motion, Picture, Sound, Tick
 from firsthand.record.card import Card, headers_json
 from firsthand.record.device import Device
 from firsthand.record.durable import write_durably
-from firsthand.record.encode import Footage, Fragment, still
+from firsthand.record.encode import Footage, Fragment, as_frame, still
 from firsthand.record.part import CLOSED, FILE_MODE, PartWriter, Secret
+from firsthand.record.sight import FROZEN_S, Freeze, judge
 from firsthand.segment import MOTION, PARTS, Part, Record, pack_events, pack_motion
 
 # How far a cut segment reaches: boot ns, pictures, bytes of video.part that hold them, CRC-32.
 MARK = struct.Struct("<3qI")
 MOTION_ROWS = 64  # of a camera that isn't live are sealed at once
-SYNC_S = 0.5  # a live camera's bytes reach the disk itself at least this often
+JUDGE_S, JUDGE_CODED_S = 1.0, 10.0  # how often a live camera's picture is judged; decoding costs
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,17 @@ class OpenSegment:
     """Takes the samples of one segment in order of time; `close` gives the record to be signed."""
 
     def __init__(
-        self, card: Card, folder: Path, opening: Opening, camera: Camera, device: Device
+        self,
+        card: Card,
+        folder: Path,
+        opening: Opening,
+        camera: Camera,
+        device: Device,
+        avcc: bytes = b"",
     ) -> None:
+        """`avcc` is the configuration of a camera whose pictures come coded."""
         self.folder = folder
+        self.avcc = avcc
         self.start_ns = opening.boot_ns_start
         self.last_picture_ns: int | None = None
         self.frames = 0
@@ -82,7 +91,7 @@ class OpenSegment:
         self._longest_gap_ns = 0
         self._live = camera.live
         self._frame_ns = round(1e9 / camera.fps) if camera.fps else 0
-        self._footage = Footage(camera.size, camera.fps, camera.sound_hz, camera.live)
+        self._footage = Footage(camera.size, camera.fps, camera.sound_hz, camera.live, avcc)
         width, height = self._footage.size
         media = opening.media | {"width": width, "height": height}
         self._opening = replace(opening, media=media)
@@ -91,7 +100,11 @@ class OpenSegment:
         self._parts: dict[str, Part] = {}
         self._unsealed: deque[tuple[int, Fragment]] = deque()  # plain size at its end, fragment
         self._fragment_from_ns = self.start_ns
-        self._synced_ns = self.start_ns
+        self._freeze = Freeze()
+        self._judged_ns = self.start_ns
+        self._last_key_ns: int | None = None
+        self._longest_key_ns = 0
+        self._faults_ns: dict[str, int] = {}  # for how long the picture was black, covered, frozen
         self._stop_ns = self.start_ns
         self._motions: list[tuple[int, float, float, float, float, float, float]] = []
         headers = {name: secret.header for name, secret in self._secrets.items()}
@@ -109,10 +122,10 @@ class OpenSegment:
         """Bytes on the card so far."""
         return sum(writer.file_size for writer in self._writers.values())
 
-    def add(self, sample: Picture | Sound | Motion | Event) -> None:
+    def add(self, sample: Picture | Coded | Sound | Motion | Event | Tick) -> None:
         """Take in one sample; raises OSError when the card fails."""
         match sample:
-            case Picture():
+            case Picture() | Coded():
                 self._add_picture(sample)
             case Sound():
                 self._footage.add_sound(sample, sample.time_ns - self.start_ns)
@@ -122,7 +135,7 @@ class OpenSegment:
                 if self._live or len(self._motions) >= MOTION_ROWS:
                     self._write_motions()
             case Event():
-                self._part("events").write(_event_line(sample), sample.time_ns)
+                self._part("events").write([_event_line(sample)], sample.time_ns)
                 self._reach(sample.time_ns)
         if self._live:
             self._secure(sample.time_ns)
@@ -144,6 +157,9 @@ class OpenSegment:
                 "audio_channels": self._footage.audio_channels,
                 "audio_samples": self._footage.audio_samples,
             }
+        if self.avcc:
+            media = media | {"key_ms": self._longest_key_ns // 10**6}
+        media = media | {f"{kind}_ms": ns // 10**6 for kind, ns in self._faults_ns.items()}
         parts = tuple(self._parts[name] for name in PARTS if name in self._parts)
         return replace(
             self._opening.record("segment", stop_ns),
@@ -163,7 +179,7 @@ class OpenSegment:
         for writer in self._writers.values():
             writer.abandon()
 
-    def _add_picture(self, picture: Picture) -> None:
+    def _add_picture(self, picture: Picture | Coded) -> None:
         if self.last_picture_ns is not None and picture.time_ns <= self.last_picture_ns:
             self.dropped += 1  # two pictures can't have one time
             return
@@ -171,44 +187,76 @@ class OpenSegment:
         self.last_picture_ns = picture.time_ns
         self.frames += 1
         self._reach(picture.time_ns + self._frame_ns)
-        if "still" not in self._parts:
-            writer = self._part("still")
-            writer.write(still(picture), picture.time_ns)
-            self._parts["still"] = writer.close()
-            del self._writers["still"]
+        if self.frames == 1:
+            self._write_still(picture)
+        if isinstance(picture, Coded) and picture.key:
+            self._note_key(picture.time_ns)
+        if self._live:
+            self._judge(picture)
         for fragment in self._footage.add_picture(picture, picture.time_ns - self.start_ns):
             self._write_video(fragment)
 
+    def _write_still(self, picture: Picture | Coded) -> None:
+        frame = as_frame(picture)
+        if frame is not None:
+            writer = self._part("still")
+            writer.write([still(frame)], picture.time_ns)
+            self._parts["still"] = writer.close()
+            del self._writers["still"]
+
+    def _note_key(self, time_ns: int) -> None:
+        """How far key pictures lie apart is the camera's own choice: the record says it."""
+        if self._last_key_ns is not None:
+            self._longest_key_ns = max(self._longest_key_ns, time_ns - self._last_key_ns)
+        self._last_key_ns = time_ns
+
+    def _judge(self, picture: Picture | Coded) -> None:
+        same_ns = self._freeze.note(picture)
+        coded = isinstance(picture, Coded)
+        due_ns = self._judged_ns + round((JUDGE_CODED_S if coded else JUDGE_S) * 1e9)
+        if picture.time_ns < due_ns or (frame := as_frame(picture)) is None:
+            return
+        fault = judge(frame) or ("frozen" if same_ns >= FROZEN_S * 1e9 else "")
+        if fault:
+            so_far = self._faults_ns.get(fault, 0)
+            self._faults_ns[fault] = so_far + picture.time_ns - self._judged_ns
+        self._judged_ns = picture.time_ns
+
     def _note_gap(self, time_ns: int) -> None:
-        if self.last_picture_ns is not None:
-            self._longest_gap_ns = max(self._longest_gap_ns, time_ns - self.last_picture_ns)
+        if self.last_picture_ns is None:
+            return
+        gap_ns = time_ns - self.last_picture_ns
+        self._longest_gap_ns = max(self._longest_gap_ns, gap_ns)
+        if self._live and self._frame_ns:  # a file may have any rate it likes
+            self.dropped += max(0, round(gap_ns / self._frame_ns) - 1)
 
     def _reach(self, time_ns: int) -> None:
         self._stop_ns = max(self._stop_ns, time_ns)
 
     def _write_video(self, fragment: Fragment) -> None:
-        if not fragment.data:
+        if not fragment.pieces:
             return
         writer = self._part("video")
-        writer.write(fragment.data, self._fragment_from_ns)
-        self._fragment_from_ns = self.start_ns + fragment.stop_ns
+        writer.write(fragment.pieces, self._fragment_from_ns)
+        stop_ns = self.start_ns + fragment.stop_ns
+        length_ns, self._fragment_from_ns = stop_ns - self._fragment_from_ns, stop_ns
         self._unsealed.append((writer.plain_size, fragment))
         if not self._live:
+            self._note_mark()
+        elif writer.is_due(stop_ns, ahead_ns=length_ns):  # nothing more comes for so long
+            writer.secure(stop_ns, ahead_ns=length_ns)
             self._note_mark()
 
     def _write_motions(self) -> None:
         if self._motions:
-            self._part("motion").write(pack_motion(self._motions), self._motions[0][0])
+            self._part("motion").write([pack_motion(self._motions)], self._motions[0][0])
             self._motions.clear()
 
     def _secure(self, now_ns: int) -> None:
         due = [writer for writer in self._writers.values() if writer.is_due(now_ns)]
         for writer in due:
-            writer.pad()
-        if due or now_ns - self._synced_ns >= SYNC_S * 1e9:
-            self._synced_ns = now_ns
-            for writer in self._writers.values():
-                writer.sync()
+            writer.secure(now_ns)
+        if due:
             self._note_mark()  # after the sync: a mark never promises more than the disk holds
 
     def _note_mark(self) -> None:

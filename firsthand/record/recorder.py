@@ -1,6 +1,7 @@
 """The recorder: a camera's samples become segments of 60 s, each sealed, signed and in a chain.
 
-A segment is cut at a picture, and sound is split at that very sample: nothing is lost or repeated.
+A segment is cut at a picture (a key picture, where they come coded), and sound is split at that
+very sample: nothing is lost or repeated. That a live camera goes on is the watchdog's business.
 """
 
 import contextlib
@@ -13,16 +14,20 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from firsthand.errors import Error
-from firsthand.record.camera import Camera, Gap, Picture, Sample, Sound
+from firsthand.record.camera import Camera, Coded, Gap, Picture, Sample, Sound, Tick
 from firsthand.record.card import Card, card_error
 from firsthand.record.chain import Chain, folder_name, open_chain
 from firsthand.record.device import Device
 from firsthand.record.open_segment import Opening, OpenSegment
 from firsthand.record.salvage import salvage_all
-from firsthand.segment import SEGMENT_S
+from firsthand.segment import SEGMENT_S, Record
 
 # A segment ends at the next picture; when pictures stall, it ends this much later without one.
 STALL_S = 1.0
+# Coded pictures can be cut at a key picture only, which comes each second; this late at any.
+KEY_PATIENCE_S = 12.0
+# A wall clock that moved this far against the boot clock was set; less is the jitter of reading.
+STEP_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,12 @@ class _Recorder:
         self._open: OpenSegment | None = None
         self._name = ""
         self._sounds: deque[Sound] = deque()  # not yet known to lie before the next cut
+        self._stop_ns = 0  # where the last record ends
+        # Coded pictures that no decoder can begin with: since when, how many.
+        self._skipped: tuple[int, int] | None = None
+        self._wall = _wall_of(camera)
+        self._wall_read_ns = 0
+        self._wall_reason = ""  # why the wall clock is another since the last record
 
     def count(self, **more: int) -> None:
         """Add to what was recorded."""
@@ -138,14 +149,17 @@ class _Recorder:
             raise card_error(self._card.path, error) from error
 
     def _take(self, sample: Sample) -> None:
+        self._watch_clock(sample.time_ns)
         if isinstance(sample, Gap):
             self._add_gap(sample)
             return
         if self._open and self._is_over(sample):
             self._push_sound(until_ns=sample.time_ns)
             self._close(sample.time_ns)
+        if not self._open and not self._can_begin(sample):
+            return
         if not self._open:
-            self._begin(sample.time_ns)
+            self._begin(sample)
         self._pass_sound(sample.time_ns)
         if isinstance(sample, Sound):
             self._sounds.append(sample)
@@ -157,8 +171,27 @@ class _Recorder:
 
     def _is_over(self, sample: Sample) -> bool:
         assert self._open
+        picture = isinstance(sample, Picture | Coded)
         over_ns = sample.time_ns - self._open.start_ns - self._segment_ns
-        return over_ns >= (0 if isinstance(sample, Picture) else STALL_S * 1e9)
+        if self._open.avcc:
+            if isinstance(sample, Coded) and sample.key:
+                anew = self._wall_reason or sample.avcc != self._open.avcc
+                return over_ns >= 0 or bool(anew)
+            return over_ns >= KEY_PATIENCE_S * 1e9
+        if picture and self._wall_reason:
+            return True
+        return over_ns >= (0 if picture else STALL_S * 1e9)
+
+    def _can_begin(self, sample: Sample) -> bool:
+        """Whether a segment may begin with this; what can't be decoded alone is skipped."""
+        if not getattr(self._camera, "coded", False):
+            return not isinstance(sample, Tick)
+        if isinstance(sample, Coded) and sample.key:
+            return True
+        if isinstance(sample, Coded):
+            self._skipped = self._skipped or (sample.time_ns, 0)
+            self._skipped = (self._skipped[0], self._skipped[1] + 1)
+        return False
 
     def _pass_sound(self, now_ns: int) -> None:
         """Samples come in order, so no cut can fall before now: sound that ended is safe."""
@@ -176,15 +209,23 @@ class _Recorder:
                 self._sounds.appendleft(after)
                 return
 
-    def _begin(self, start_ns: int) -> None:
+    def _begin(self, sample: Sample) -> None:
         self._card.require_room()
-        opening = self._opening(start_ns)
+        if self._skipped:
+            (since_ns, count), self._skipped = self._skipped, None
+            self._sounds.clear()
+            self._commit_gap(Gap(since_ns, sample.time_ns, "dropped"), dropped=count)
+        self._say_clock(sample.time_ns)
+        opening = self._opening(sample.time_ns)
         self._name = folder_name(opening.seq, opening.session)
         folder = self._card.begin(self._name)
-        self._open = OpenSegment(self._card, folder, opening, self._camera, self._chain.device)
+        avcc = sample.avcc if isinstance(sample, Coded) else b""
+        self._open = OpenSegment(
+            self._card, folder, opening, self._camera, self._chain.device, avcc
+        )
 
     def _opening(self, start_ns: int) -> Opening:
-        device, camera = self._chain.device, self._camera
+        device, (offset_ns, quality) = self._chain.device, self._wall
         receipt = self._card.last_receipt()
         return Opening(
             device=device.name,
@@ -192,9 +233,9 @@ class _Recorder:
             session=self.recorded.session,
             seq=self._chain.take(self._card),
             boot_ns_start=start_ns,
-            wall_offset_ns=camera.wall_ns or 0,
-            wall_quality="none" if camera.wall_ns is None else camera.wall_quality,
-            media={"fps_milli": round(camera.fps * 1000)},
+            wall_offset_ns=offset_ns,
+            wall_quality=quality,
+            media={"fps_milli": round(self._camera.fps * 1000)},
             recipient=device.recipient.key_id,
             policy=device.policy,
             checkpoint=f"{receipt.log_index} {receipt.log_root}" if receipt else "",
@@ -204,7 +245,7 @@ class _Recorder:
         if not self._open:
             return
         done = self._chain.commit(self._card, self._name, self._open.close(stop_ns))
-        self._open = None
+        self._open, self._stop_ns = None, done.boot_ns_end
         self.count(
             segments=1,
             frames=done.frames,
@@ -222,17 +263,44 @@ class _Recorder:
 
     def _add_gap(self, gap: Gap) -> None:
         self._push_sound(until_ns=None)
-        start_ns = gap.start_ns
         if self._open:
-            start_ns = max(start_ns, self._open.stop_ns)
             self._close(self._open.stop_ns)
+        start_ns = max(gap.start_ns, self._stop_ns)
+        self._skipped = None
         if gap.stop_ns > start_ns:
-            opening = self._opening(start_ns)
-            name = folder_name(opening.seq, opening.session)
-            self._card.begin(name)
-            row = opening.record("gap", gap.stop_ns)
-            self._chain.commit(self._card, name, replace(row, reason=gap.reason))
-            self.count(gaps=1)
+            self._say_clock(start_ns)
+            self._commit_gap(replace(gap, start_ns=start_ns))
+
+    def _commit_gap(self, gap: Gap, dropped: int = 0) -> None:
+        opening = self._opening(gap.start_ns)
+        row = opening.record("gap", gap.stop_ns)
+        self._commit_bare(replace(row, reason=gap.reason, dropped=gap.dropped + dropped))
+        self.count(gaps=1, dropped=gap.dropped + dropped)
+
+    def _commit_bare(self, row: Record) -> None:
+        self._stop_ns = row.boot_ns_end
+        name = folder_name(row.seq, row.session)
+        self._card.begin(name)
+        self._chain.commit(self._card, name, row)
+
+    def _watch_clock(self, now_ns: int) -> None:
+        """Notice, once a second, that the wall clock was set; records before keep what they say."""
+        if abs(now_ns - self._wall_read_ns) < 10**9:
+            return
+        self._wall_read_ns = now_ns
+        (offset_ns, quality), before = _wall_of(self._camera), self._wall
+        if quality == before[1] and abs(offset_ns - before[0]) < STEP_S * 1e9:
+            return
+        self._wall = offset_ns, quality
+        unknown = before[1] in ("none", "fake") and quality != "fake"
+        self._wall_reason = "lost" if quality == "none" else "learned" if unknown else "stepped"
+
+    def _say_clock(self, now_ns: int) -> None:
+        """A record of kind `clock`: from here on the wall clock is another, and this is why."""
+        if self._wall_reason:
+            row = self._opening(now_ns).record("clock", now_ns)
+            self._commit_bare(replace(row, reason=self._wall_reason))
+            self._wall_reason = ""
 
     def _so_far(self) -> Recorded:
         if not self._open:
@@ -244,6 +312,13 @@ class _Recorder:
             footage_ns=now.footage_ns + self._open.stop_ns - self._open.start_ns,
             size_bytes=now.size_bytes + self._open.size_bytes,
         )
+
+
+def _wall_of(camera: Camera) -> tuple[int, str]:
+    """What to add to the camera's time to get wall time, and how far to believe it."""
+    if camera.wall_ns is None:
+        return 0, "none"
+    return camera.wall_ns, camera.wall_quality
 
 
 def _split(sound: Sound, at_ns: int | None) -> tuple[Sound, Sound | None]:
