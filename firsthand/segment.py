@@ -21,6 +21,9 @@ PARTS = ("video", "motion", "still", "events")
 KINDS = ("segment", "gap", "withheld", "forgotten", "clock")
 WALL_QUALITIES = ("none", "fake", "rtc", "ntp", "gps")
 
+# Fields of events that are the wearer's and the device's own words: they reach no release.
+OWN_FIELDS = ("bookmark", "device")
+
 RECORD_CONTEXT = "firsthand/segment/v1"
 RECEIPT_CONTEXT = "firsthand/receipt/v1"
 
@@ -82,10 +85,10 @@ class Record:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Record":
         """A record from JSON values; Damaged if a field is missing, unknown or of a wrong kind."""
-        record = _build(cls, data, "record")
+        record = build(cls, data, "record")
         if not isinstance(record.parts, list | tuple) or not isinstance(record.media, dict):
             raise Damaged("record has parts or media of the wrong kind")
-        parts = tuple(_build(Part, part, "part") for part in record.parts)
+        parts = tuple(build(Part, part, "part") for part in record.parts)
         record = cls(**{**vars(record), "parts": parts})
         _check(record)
         return record
@@ -119,22 +122,22 @@ class Receipt:
 
 def sign_record(record: Record, key: SigningKey) -> dict[str, Any]:
     """The signed envelope of a record: {"record": ..., "signature": base64}."""
-    return _sign("record", record.to_json(), key, RECORD_CONTEXT)
+    return sign_body("record", record.to_json(), key, RECORD_CONTEXT)
 
 
 def verify_record(envelope: dict[str, Any], key: VerifyKey) -> Record:
     """The record inside an envelope; Damaged unless this key signed exactly these bytes."""
-    return Record.from_json(_verify("record", envelope, key, RECORD_CONTEXT))
+    return Record.from_json(verify_body("record", envelope, key, RECORD_CONTEXT))
 
 
 def sign_receipt(receipt: Receipt, key: SigningKey) -> dict[str, Any]:
     """The signed envelope of a receipt: {"receipt": ..., "signature": base64}."""
-    return _sign("receipt", receipt.to_json(), key, RECEIPT_CONTEXT)
+    return sign_body("receipt", receipt.to_json(), key, RECEIPT_CONTEXT)
 
 
 def verify_receipt(envelope: dict[str, Any], key: VerifyKey) -> Receipt:
     """The receipt inside an envelope; Damaged unless this key signed exactly these bytes."""
-    receipt = _build(Receipt, _verify("receipt", envelope, key, RECEIPT_CONTEXT), "receipt")
+    receipt = build(Receipt, verify_body("receipt", envelope, key, RECEIPT_CONTEXT), "receipt")
     if receipt.v != VERSION or receipt.kind not in ("stored", "refused"):
         raise Damaged(f"receipt has unknown kind {receipt.kind!r} or version {receipt.v}")
     return receipt
@@ -169,12 +172,14 @@ def iter_events(data: bytes) -> Iterator[dict[str, Any]]:
                     raise Damaged(f"line {number + 1} of the events is not JSON") from error
 
 
-def _sign(name: str, body: dict[str, Any], key: SigningKey, context: str) -> dict[str, Any]:
+def sign_body(name: str, body: dict[str, Any], key: SigningKey, context: str) -> dict[str, Any]:
+    """An envelope {name: body, "signature": base64}, signed in this context."""
     signature = key.sign(context, canonical(body))
     return {name: body, "signature": base64.b64encode(signature).decode()}
 
 
-def _verify(name: str, envelope: Any, key: VerifyKey, context: str) -> dict[str, Any]:
+def verify_body(name: str, envelope: Any, key: VerifyKey, context: str) -> dict[str, Any]:
+    """The body in an envelope; Damaged unless this key signed exactly these bytes."""
     if not isinstance(envelope, dict) or not isinstance(envelope.get(name), dict):
         raise Damaged(f"this is no signed {name}")
     try:
@@ -185,7 +190,8 @@ def _verify(name: str, envelope: Any, key: VerifyKey, context: str) -> dict[str,
     return envelope[name]
 
 
-def _build(cls: type, data: Any, what: str) -> Any:
+def build(cls: type, data: Any, what: str) -> Any:
+    """A dataclass from JSON values; Damaged if a field is missing, unknown or of a wrong kind."""
     if not isinstance(data, dict):
         raise Damaged(f"a {what} must be an object")
     known = {item.name: item.type for item in fields(cls)}

@@ -56,6 +56,7 @@ HOMES = {
     "numpy": ("learn/*", "emulate/*", "simulate/*", "release/*"),
     "pyarrow": ("learn/*", "emulate/*"),
     "safetensors": ("learn/*", "emulate/*"),
+    "gpiozero": ("record/*",),
 }
 # Packages that one single file may import.
 ONE_FILE = ("obstore",)

@@ -1,17 +1,22 @@
 """This computer as a person's device: where it lies in the data folder, and its enrolment."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firsthand.config import Settings
-from firsthand.consent import people
 from firsthand.errors import NotFound, Usage
 from firsthand.record.card import Card
 from firsthand.record.device import Device, create_device, load_device
-from firsthand.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from firsthand.consent.people import Person
+    from firsthand.vault.vault import Vault
 
 
-def enrol_here(vault: Vault, person: people.Person) -> Device:
+def enrol_here(vault: "Vault", person: "Person") -> Device:
     """Makes a device folder with a card for a person, and tells the vault its public key."""
+    from firsthand.consent import people  # a device that is no vault has no server packages
+
     name = people.new_id("d")
     device = create_device(
         _folder(vault.settings, name),
@@ -37,7 +42,10 @@ def device_of(settings: Settings, person: str | None) -> Device:
     """This computer's device of a person (an id), or the only one there is; NotFound or Usage."""
     devices = [item for item in local_devices(settings) if person in (None, item.person)]
     if not devices:
-        raise NotFound("this computer is nobody's device yet", 'begin: "firsthand person add NAME"')
+        raise NotFound(
+            "this computer is nobody's device yet",
+            'enrol it with "firsthand device enrol", or begin a vault: "firsthand person add NAME"',
+        )
     if person is None and len(devices) > 1:
         raise Usage("several people use this computer", "say who wears the camera: --person NAME")
     return devices[0]

@@ -12,6 +12,7 @@ from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import event, say
 from firsthand.config import Settings
 from firsthand.errors import Error
+from firsthand.record import forget
 from firsthand.record.card import Card
 from firsthand.record.upload import carry_home
 from firsthand.web import server
@@ -50,7 +51,7 @@ def _carry(settings: Settings, url: str, ended: threading.Event) -> None:
             for device in local_devices(settings):
                 here = replace(device, vault_url=url)
                 card = Card(device.folder / "card")
-                if card.waiting():
+                if card.waiting() or forget.wishes(card):
                     done = carry_home(card, here, stop=ended.is_set, patience_s=LOOK_S)
                     event("carried_home", device=device.name, stored=done.stored, left=done.left)
         except Error as error:

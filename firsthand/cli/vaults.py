@@ -3,15 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from firsthand.cli import invocation
 from firsthand.errors import Usage
-from firsthand.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from firsthand.vault.vault import Vault
 
 
 @contextmanager
-def opened() -> Iterator[Vault]:
+def opened() -> Iterator["Vault"]:
     """The vault of the data folder, closed again at the end; NotFound if there is none."""
+    from firsthand.vault.vault import Vault  # a device has no server packages
+
     vault = Vault(invocation.settings())
     try:
         yield vault

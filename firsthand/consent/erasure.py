@@ -1,6 +1,7 @@
 """Erasure orders: what is to be destroyed, written to the log; the vault carries them out."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -31,22 +32,25 @@ def order(
     person: people.Person,
     interval: tuple[int, int] | None = None,
     now_ns: int | None = None,
+    segments: Sequence[str] = (),
 ) -> Order:
-    """Orders the erasure of an interval (wall ns, stop excluded), or of the person.
+    """Orders the erasure of an interval (wall ns, stop excluded), of segments, or of the person.
 
     An equal order that is still open is returned instead: carrying it out again finishes it.
     """
     if interval is not None and interval[0] >= interval[1]:
         raise Usage("this interval is empty", "give a start before its stop")
     start_ns, stop_ns = interval or (None, None)
+    scope = "segments" if segments else "interval" if interval else "person"
+    asked = (person.id, scope, start_ns, stop_ns)
     for known in open_orders(connection):
-        if (known.person, known.start_ns, known.stop_ns) == (person.id, start_ns, stop_ns):
+        if not segments and (known.person, known.scope, known.start_ns, known.stop_ns) == asked:
             return known
     ordered_ns = now_ns or time.time_ns()
-    values = {"id": people.new_id("e"), "scope": "interval" if interval else "person"}
-    private = values | {"start_ns": start_ns, "stop_ns": stop_ns}
+    values = {"id": people.new_id("e"), "scope": scope, "start_ns": start_ns, "stop_ns": stop_ns}
+    private = values | ({"segments": sorted(segments)} if segments else {})
     index = people.note(connection, "erasure_ordered", person, ordered_ns, private=private)
-    row = private | {"person": person.id, "ordered_ns": ordered_ns, "log_index": index}
+    row = values | {"person": person.id, "ordered_ns": ordered_ns, "log_index": index}
     connection.execute(erasures.insert().values(**row))
     return Order(**row, done_ns=None)  # type: ignore[arg-type]
 

@@ -10,6 +10,7 @@
         video.part ...        age payloads without their headers; `.sealed` once whole
     ready/SEQ-SESSION/        a segment, or a gap, with its signed record in record.json
     receipts/YYYY-MM.jsonl    the vault's signed receipts, one a line
+    forget/                   what the wearer wants forgotten (forget.py)
 
 Every step is synced before the next, and a folder moves from open to ready in one rename. Only a
 verified receipt clears one (upload.py).
@@ -118,6 +119,21 @@ class Card:
         with locked(self.path / f"{role}.lock", f"another {role} uses the card at {self.path}"):
             yield
 
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Wait for one's turn to change what lies in ready: a carrier clears, a wearer forgets."""
+        handle = os.open(self.path / "ready", os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def holds(self, item: Waiting) -> bool:
+        """Whether this very record still lies on the card."""
+        found = _waiting(item.folder)
+        return isinstance(found, Waiting) and found.record == item.record
+
     def begin(self, name: str) -> Path:
         """A new empty folder for a segment that opens."""
         folder = self.path / "open" / name
@@ -148,7 +164,14 @@ class Card:
         return [item for item in map(_waiting, self._ready()) if isinstance(item, str)]
 
     def clear(self, item: Waiting, receipt: dict[str, Any], time_ns: int) -> None:
-        """Keep a verified receipt, then delete what it covers; safe to cut and repeat."""
+        """Keep a verified receipt, then delete what it covers; safe to cut and repeat.
+
+        What was forgotten meanwhile is another record, and stays until that is receipted.
+        """
+        with self.changing():
+            self._clear(item, receipt, time_ns)
+
+    def _clear(self, item: Waiting, receipt: dict[str, Any], time_ns: int) -> None:
         month = time.strftime("%Y-%m", time.gmtime(time_ns // 10**9))
         journal = self.path / "receipts" / f"{month}.jsonl"
         line = json.dumps(receipt, separators=(",", ":")).encode()
@@ -157,8 +180,11 @@ class Card:
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            _empty(item.folder)  # the receipt holds already: a full card must not block its relief
+            if self.holds(item):
+                _empty(item.folder)  # the receipt holds: a full card must not block its relief
             append_durably(journal, line)
+        if not self.holds(item):
+            return
         _empty(item.folder)
         (item.folder / "record.json").unlink()
         item.folder.rmdir()
@@ -244,6 +270,25 @@ def locked(path: Path, message: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def shred(folder: Path, keep: tuple[str, ...] = ("record.json",)) -> None:
+    """Remove what lies in a segment's folder, its keys first; safe to repeat."""
+    keys = folder / "opening.json"
+    # Overwritten where it lies: a flash card may still keep the old block until it's trimmed, but
+    # no file system gives it back.
+    with contextlib.suppress(FileNotFoundError):
+        handle = os.open(keys, os.O_WRONLY)
+        try:
+            os.pwrite(handle, bytes(os.fstat(handle).st_size), 0)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    found = [name for name in sorted(os.listdir(folder)) if name not in keep]
+    for name in sorted(found, key=lambda name: name != "opening.json"):
+        os.unlink(folder / name)
+    if found:
+        sync_folder(folder)
 
 
 def _empty(folder: Path) -> None:

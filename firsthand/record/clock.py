@@ -32,6 +32,12 @@ class Clock:
         # Without a battery the system guesses: the time at which it was last shut down.
         return "rtc" if Path("/sys/class/rtc/rtc0").exists() else "fake"
 
+    def boot_id(self) -> str:
+        """A name of this boot, another one after the next; empty where the system gives none."""
+        with contextlib.suppress(OSError):
+            return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return ""
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)

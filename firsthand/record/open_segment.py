@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from firsthand.crypto import canonical
+from firsthand.forgetting import REASON
 from firsthand.record import mp4
 from firsthand.record.camera import Camera, Coded, Event, Motion, Picture, Sound, Tick
-from firsthand.record.card import Card, headers_json
+from firsthand.record.card import Card, headers_json, shred
 from firsthand.record.device import Device
 from firsthand.record.durable import write_durably
 from firsthand.record.encode import Footage, Fragment, as_frame, still
@@ -178,6 +179,13 @@ class OpenSegment:
             os.close(self._mark)
         for writer in self._writers.values():
             writer.abandon()
+
+    def discard(self) -> Record:
+        """Let go of all that it holds, keys and bytes; the record says that it's forgotten."""
+        self.abandon()
+        row = self._opening.record("forgotten", self.stop_ns)
+        shred(self.folder, keep=())
+        return replace(row, media={}, reason=REASON)
 
     def _add_picture(self, picture: Picture | Coded) -> None:
         if self.last_picture_ns is not None and picture.time_ns <= self.last_picture_ns:

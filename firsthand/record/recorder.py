@@ -14,10 +14,15 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from firsthand.errors import Error
+from firsthand.record import forget
 from firsthand.record.camera import Camera, Coded, Gap, Picture, Sample, Sound, Tick
 from firsthand.record.card import Card, card_error
 from firsthand.record.chain import Chain, folder_name, open_chain
+from firsthand.record.control import Control
 from firsthand.record.device import Device
+from firsthand.record.heartbeat import Heart
+from firsthand.record.ladder import Ladder
+from firsthand.record.obey import Obeyed
 from firsthand.record.open_segment import Opening, OpenSegment
 from firsthand.record.salvage import salvage_all
 from firsthand.segment import SEGMENT_S, Record
@@ -53,15 +58,21 @@ def record(
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[Recorded], None] | None = None,
     segment_s: float = SEGMENT_S,
+    control: Control | None = None,
+    ladder: Ladder | None = None,
 ) -> Recorded:
     """Record until the camera ends or `stop` says so; what was taken in is then on the card.
+
+    What the wearer asks through `control` holds at the next sample.
 
     Raises Locked, Failed (a full card, say) and whatever the camera raises; each time with all
     that came before closed, or left for salvage at the next start.
     """
     with card.lock("recorder"), open_chain(device) as chain:
         salvaged = salvage_all(card, chain)
-        recorder = _Recorder(camera, card, chain, segment_s, progress)
+        forget.carry_out(card, device, [item.seq for item in salvaged], here=True)
+        control = control or Control(device.folder)
+        recorder = _Recorder(camera, card, chain, segment_s, progress, control, ladder)
         recorder.count(salvaged=len(salvaged))
         recorder.run(stop)
         return recorder.recorded
@@ -96,6 +107,8 @@ class _Recorder:
         chain: Chain,
         segment_s: float,
         progress: Callable[[Recorded], None] | None,
+        control: Control,
+        ladder: Ladder | None,
     ) -> None:
         self.recorded = Recorded(session=secrets.token_hex(8))
         self._camera = camera
@@ -107,6 +120,8 @@ class _Recorder:
         self._open: OpenSegment | None = None
         self._name = ""
         self._sounds: deque[Sound] = deque()  # not yet known to lie before the next cut
+        self._heart = Heart(chain.device.folder, self.recorded.session, control.clock)
+        self._obeyed = Obeyed(camera, control, self._heart, self._forget, ladder)
         self._stop_ns = 0  # where the last record ends
         # Coded pictures that no decoder can begin with: since when, how many.
         self._skipped: tuple[int, int] | None = None
@@ -121,7 +136,7 @@ class _Recorder:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Take every sample; always leaves the card in order."""
-        samples = iter(self._camera.samples())
+        samples = self._obeyed.samples()
         try:
             while not stop():
                 try:
@@ -135,7 +150,9 @@ class _Recorder:
             else:
                 self.recorded = replace(self.recorded, stopped=True)
             self._guard(self._end)
-        except BaseException:
+            self._heart.stop()
+        except BaseException as error:
+            self._heart.stop(str(error) or type(error).__name__)
             if self._open:
                 self._open.abandon()
                 with contextlib.suppress(Error):  # else at the next start
@@ -258,8 +275,21 @@ class _Recorder:
         self._push_sound(until_ns=None)
         if self._open:
             self._close(self._open.stop_ns)
+        if gap := self._obeyed.rest():
+            self._add_gap(gap)
         if self._progress:
             self._progress(self.recorded)
+
+    def _forget(self) -> None:
+        self._guard(self._drop_open)
+        forget.carry_out(self._card, self._chain.device, here=True)
+
+    def _drop_open(self) -> None:
+        self._sounds.clear()
+        if self._open:
+            dropped, self._open = self._open.discard(), None
+            self._stop_ns = dropped.boot_ns_end
+            self._chain.commit(self._card, self._name, dropped)
 
     def _add_gap(self, gap: Gap) -> None:
         self._push_sound(until_ns=None)

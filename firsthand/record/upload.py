@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from firsthand.errors import Damaged, Error, Locked
+from firsthand.record import forget
 from firsthand.record.card import Card, Waiting, card_error
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device
@@ -116,6 +117,7 @@ class _Carrier:
     def run(self) -> Carried:
         """Oldest first, until a look at the card finds nothing that could still be carried."""
         try:
+            self._settle_first()
             while queue := self._queue():
                 for item in queue:
                     self._carry(item)
@@ -136,10 +138,16 @@ class _Carrier:
             if self._stop():
                 raise _Stopped
             try:
+                self._settle()
+                forget.check(self._card, item)
                 # Asked anew after each failure: the answer is the receipt if all is there, else
                 # the parts that the vault lacks.
                 upload, receipt = self._begin(item)
                 self._clear(item, self._send(item, upload) if upload.id else receipt)
+                return
+            except forget.Gone:
+                self._drop(upload)
+                forget.carry_out(self._card, self._device)
                 return
             except Unreached as error:
                 self._wait(error)
@@ -170,6 +178,7 @@ class _Carrier:
             if self._stop():
                 raise _Stopped
             data = item.read((part["number"] - 1) * upload.part_size, part["size"])
+            forget.check(self._card, item)
             digest = hashlib.md5(data, usedforsecurity=False).digest()
             self._link.put(part["url"], data, base64.b64encode(digest).decode())
             self._went_on()
@@ -191,10 +200,35 @@ class _Carrier:
 
     def _give_up(self, item: Waiting, upload: _Upload, error: Error) -> None:
         """Leave it on the card for the next run, and go on with the others."""
+        self._drop(upload)
+        with contextlib.suppress(forget.Gone):
+            forget.check(self._card, item)
+            self._note(rejected=self._done.rejected | {item.folder.name: error.message})
+
+    def _drop(self, upload: _Upload) -> None:
         if upload.id:
             with contextlib.suppress(Unreached, Denied, Rejected):
                 self._link.ask("DELETE", f"/api/uploads/{upload.id}")
-        self._note(rejected=self._done.rejected | {item.folder.name: error.message})
+
+    def _settle(self) -> None:
+        """What the wearer wants forgotten goes before anything else."""
+        try:
+            if forget.settle(self._card, self._device, self._link):
+                self._went_on()
+        except Damaged as error:
+            raise Unreached(f"the vault's receipt does not hold: {error.message}", _KEPT) from error
+        except Rejected as error:
+            self._note(rejected=self._done.rejected | {"forget": error.message})
+
+    def _settle_first(self) -> None:
+        while not self._stop():
+            try:
+                return self._settle()
+            except Denied as error:
+                return self._wait(error)
+            except Unreached as error:
+                self._wait(error)
+        raise _Stopped
 
     def _went_on(self) -> None:
         self._failures, self._waited_s = 0, 0.0

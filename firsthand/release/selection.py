@@ -13,7 +13,7 @@ from firsthand.vault import catalog
 
 SECOND_NS = 10**9
 # Reasons in a gap record that mean a fault, not a choice.
-FAULTS = ("stalled", "dropped", "full", "hot", "failed", "corrupt", "cut")
+FAULTS = ("stalled", "dropped", "full", "hot", "battery", "failed", "corrupt", "cut")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from firsthand.errors import Failed, NotFound
 from firsthand.release.clip import FPS, cut_clip, picture_size
 from firsthand.release.scrub import Coarse, Scrubber
 from firsthand.release.selection import Piece
-from firsthand.segment import iter_events, iter_motion, pack_motion
+from firsthand.segment import OWN_FIELDS, iter_events, iter_motion, pack_motion
 from firsthand.shard import Sample, pack_shard
 from firsthand.vault import reading
 from firsthand.vault.vault import Vault
@@ -109,7 +109,7 @@ def _sample(vault: Vault, job: Job, piece: Piece, name: str) -> tuple[Sample, tu
     length_ns = piece.stop_ns - piece.start_ns
     motion = _motion(vault, job, segment.id, zero_ns, length_ns)
     labels = _labels(vault, job, segment.id, zero_ns, length_ns)
-    events = [label for label in labels if "face" not in label["fields"]]
+    events = [label for label in labels if not {"face", *OWN_FIELDS} & label["fields"].keys()]
     meta = {
         "width": size[0],
         "height": size[1],

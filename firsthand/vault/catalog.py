@@ -58,6 +58,16 @@ uploads = sa.Table(
     sa.Column("opened_ns", sa.BigInteger, nullable=False),
 )
 
+# What a device was asked to forget: each request with its receipt, and for each record that a
+# forgotten one replaced the refusal that it gets from then on. Nothing of a person stands here.
+forgettings = sa.Table(
+    "forgetting",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),  # of a request, or hash of a record
+    sa.Column("device", sa.String, nullable=False),
+    sa.Column("receipt", sa.JSON, nullable=False),
+)
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -118,6 +128,21 @@ def find_record(connection: Connection, device: str, seq: int) -> Segment | None
     query = sa.select(segments).where(segments.c.device == device, segments.c.seq == seq)
     row = connection.execute(query).first()
     return Segment(**row._mapping) if row else None
+
+
+def forgetting(connection: Connection, device: str, name: str) -> dict[str, Any] | None:
+    """The receipt of a request to forget, or the refusal of a record that was forgotten."""
+    query = sa.select(forgettings.c.receipt).where(
+        forgettings.c.id == name, forgettings.c.device == device
+    )
+    return connection.scalar(query)
+
+
+def newest(connection: Connection, device: str, top: int, count: int) -> Sequence[Segment]:
+    """The last `count` of a device's records numbered up to `top`, newest first."""
+    query = sa.select(segments).where(segments.c.device == device, segments.c.seq <= top)
+    rows = connection.execute(query.order_by(segments.c.seq.desc()).limit(count))
+    return [Segment(**row._mapping) for row in rows]
 
 
 def of_person(

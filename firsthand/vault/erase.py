@@ -3,6 +3,8 @@
 Each step can be repeated after an interruption; nothing that stays is ever without its key.
 """
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from firsthand import log, tlog
@@ -14,18 +16,21 @@ from firsthand.vault.catalog import parts, segments, uploads
 from firsthand.vault.vault import Vault, file_key_aad
 
 
-def carry_out(vault: Vault, order: erasure.Order) -> dict[str, int]:
+def carry_out(vault: Vault, order: erasure.Order, segments: Collection[str] = ()) -> dict[str, int]:
     """Destroys what the order names; returns {"segments", "bytes", "log_index"}.
 
-    An interval takes every segment that touches it. Other people's bytes and keys stay untouched.
+    An interval takes every segment that touches it; an order of scope "segments" those given.
+    Other people's bytes and keys stay untouched.
     """
     whole = order.scope == "person"
-    bounds = () if whole else (order.start_ns or 0, order.stop_ns or 0)
+    bounds = (order.start_ns or 0, order.stop_ns or 0) if order.scope == "interval" else ()
     if whole:
         vault.keyring.destroy_person(order.person)
     _drop_uploads(vault, order.person)
     with vault.db.read() as connection:
         doomed = list(catalog.of_person(connection, order.person, *bounds))
+        if order.scope == "segments":
+            doomed = [segment for segment in doomed if segment.id in segments]
         struck = catalog.erased_objects(connection, order.person)  # by a try that was cut off
     for day in sorted({segment.day for segment in [*doomed, *struck]}):
         _strike(vault, order.person, day, {s.id for s in doomed if s.day == day}, rewrap=not whole)

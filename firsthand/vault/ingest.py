@@ -202,6 +202,9 @@ def _held(connection: Connection, record: Record, digest: str) -> dict[str, Any]
     if held is None:
         return None
     if held.record_hash != digest:
+        refusal = catalog.forgetting(connection, record.device, digest)
+        if refusal is not None:  # what came late was replaced by a forgotten record
+            return refusal
         raise Refused(
             f"device {record.device} signed two different records numbered {record.seq}",
             "its key may be copied: revoke the device and enrol it anew",

@@ -99,6 +99,12 @@ def _taken_at(connection: Connection, asked: list[str]) -> str:
     return f", recorded {when(row[0])} to {clock(row[1])}"
 
 
+def _erased(fields: dict[str, Any]) -> str:
+    named = fields.get("segments")
+    what = _count(len(named), "segment") if isinstance(named, list) else "everything"
+    return f"erasure of {what} ordered"
+
+
 def _count(number: int, name: str) -> str:
     if name == "still":
         return f"{number} still{'s' if number > 1 else ''}"
@@ -127,6 +133,6 @@ def _words(entry: log.Entry) -> str:
         "ballot_cast": f"answered {get('choice')} to run {get('run')}",
         "rule_set": f"standing answer set: {words(get('permission'))}: {get('choice')}",
         "withhold_lifted": f"withheld interval {get('withhold')} lifted",
-        "erasure_ordered": "erasure of everything ordered",
+        "erasure_ordered": _erased(fields),
     }
     return sentences.get(entry.kind, entry.kind.replace("_", " "))

@@ -14,7 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from firsthand.age import Recipient
 from firsthand.consent import people
 from firsthand.errors import Usage
-from firsthand.vault import ingest
+from firsthand.policy import Policy, sign_policy
+from firsthand.vault import catalog, forget, ingest
 from firsthand.vault.vault import Vault
 from firsthand.web.body import MAX_JSON, parse_object, read_body
 from firsthand.web.signed import authenticate
@@ -30,8 +31,8 @@ def health(request: Request) -> dict[str, str]:
 
 
 @router.get("/api/device")
-async def device_state(request: Request) -> dict[str, str]:
-    """What a device needs to know: whom to seal to, the log's checkpoint, its wearer's status."""
+async def device_state(request: Request) -> dict[str, Any]:
+    """What a device needs to know: its signed policy, the log's checkpoint, its wearer's status."""
     return await _signed(request, _device_state)
 
 
@@ -75,6 +76,16 @@ async def abort(request: Request, upload: str) -> None:
     await _signed(request, lambda vault, device, _: ingest.abort(vault, upload, device.id))
 
 
+@router.post("/api/forget")
+async def forget_last(request: Request) -> dict[str, Any]:
+    """Erases the last minutes of a device's person, for its signed request; the signed receipt."""
+
+    def work(vault: Vault, device: people.Device, body: bytes) -> dict[str, Any]:
+        return {"receipt": forget.forget(vault, device, parse_object(body))}
+
+    return await _signed(request, work)
+
+
 async def _signed(request: Request, work: Callable[[Vault, people.Device, bytes], Any]) -> Any:
     """Does `work` in the thread pool for the device that signed this request."""
     body = await read_body(request, MAX_JSON)
@@ -91,12 +102,18 @@ async def _signed(request: Request, work: Callable[[Vault, people.Device, bytes]
     return await run_in_threadpool(both)
 
 
-def _device_state(vault: Vault, device: people.Device, _: bytes) -> dict[str, str]:
+def _device_state(vault: Vault, device: people.Device, _: bytes) -> dict[str, Any]:
     status = vault.person(device.person).status
-    answer = {"recipient": "", "key_id": "", "checkpoint": vault.checkpoint(), "status": status}
+    answer: dict[str, Any] = {"checkpoint": vault.checkpoint(), "status": status}
+    answer |= {"recipient": "", "key_id": "", "policy": None}
     if status == "active":
-        recipient = vault.keyring.ingest_recipient(device.person, vault.now_ns())
+        now_ns = vault.now_ns()
+        recipient = vault.keyring.ingest_recipient(device.person, now_ns)
         answer |= {"recipient": recipient, "key_id": Recipient.parse(recipient).key_id}
+        # The recipient changes each month, and so does the policy's number.
+        number = int(catalog.day_of(now_ns)[:7].replace("-", ""))
+        policy = Policy(device.id, device.person, number, recipient)
+        answer["policy"] = sign_policy(policy, vault.keyring.log_key())
     return answer
 
 
@@ -107,6 +124,7 @@ def _open(vault: Vault, device: people.Device, body: bytes) -> dict[str, Any]:
         raise Usage('an upload is opened with {"envelope", "headers"}')
     if not all(isinstance(value, str) for value in headers.values()):
         raise Usage("each header is base64 text")
+    forget.make_way(vault, device, envelope)
     answer = ingest.open_upload(vault, device, envelope, headers)
     if "upload" in answer:
         answer |= _parts(vault, answer["upload"], device.id)

@@ -18,7 +18,7 @@ from firsthand.errors import Usage
 from firsthand.release.tables import names, releases
 from firsthand.vault import catalog
 from firsthand.vault.vault import Vault
-from firsthand.web import charts, timeline
+from firsthand.web import charts, control, timeline
 from firsthand.web.body import read_form
 from firsthand.web.history import history
 from firsthand.web.page import back_to, clock, date, length, render
@@ -56,6 +56,8 @@ def person_page(
             "hours": hours,
             "older": listed[-DAYS][0] if len(listed) > DAYS else None,
             "devices": _devices(connection, found.id),
+            "recorders": control.shown(vault, found.id),
+            "forget_minutes": control.MINUTES,
             "sound": law.sound_permitted(connection, found.jurisdiction, now_ns),
             "consents": agreements.of(connection, found.id),
             "rules": _rules(connection, found.id),

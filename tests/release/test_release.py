@@ -12,18 +12,34 @@ from firsthand.cli.locally import enrol_here
 from firsthand.consent import agreements, people, runs, withhold
 from firsthand.errors import Refused
 from firsthand.record.card import Card
+from firsthand.record.control import Control
 from firsthand.record.recorder import record
 from firsthand.record.upload import carry_home
 from firsthand.release import erase, make, pull, selection
 from firsthand.release.clip import FPS, SOUND_HZ
 from firsthand.shard import open_release
 from firsthand.simulate.camera import open_sim
-from firsthand.vault import catalog
+from firsthand.vault import catalog, reading
 from firsthand.vault.vault import Vault
 from firsthand.web.server import Server
 
 SECOND = 10**9
 USES = ("train-general-model",)
+
+
+def marked(camera, device):
+    """The same camera, while whose wearer marks a moment a second after it began."""
+    given = camera.samples
+
+    def samples():
+        control, todo = Control(device.folder), True
+        for sample in given():
+            if todo and sample.time_ns >= SECOND:
+                todo = bool(not control.mark("the secret door"))
+            yield sample
+
+    camera.samples = samples
+    return camera
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +54,8 @@ def recorded(tmp_path_factory):
         for index, name in enumerate(("ana", "ben", "cleo")):
             device = enrol_here(vault, vault.add_person(name, "sim" if index < 2 else ""))
             card = Card(device.folder / "card")
-            record(open_sim(f"sim:{index}?seed=3&day=0&seconds=70"), card, device)
+            camera = marked(open_sim(f"sim:{index}?seed=3&day=0&seconds=70"), device)
+            record(camera, card, device)
             done = carry_home(card, device, patience_s=10)
             assert (done.stored, done.left) == (2, 0)
     yield vault
@@ -152,6 +169,17 @@ def test_the_same_selection_gives_the_same_plain_shards(recorded, run, tmp_path)
         left = one[name_of(recorded, first, name)]
         right = two[name_of(recorded, second, name)]
         assert [item.files for item in left] == [item.files for item in right]
+
+
+def test_what_the_wearer_marked_stays_with_the_wearer(recorded, run, tmp_path):
+    with recorded.db.read() as connection:
+        held = catalog.of_person(connection, person_of(recorded, "ana").id)
+    kept = reading.read_part(recorded, held[0].id, "events", "self", "test")
+    assert b"the secret door" in kept
+    samples, _ = samples_of(recorded, make.make(recorded, run, 1), tmp_path)
+    events = [sample.files["events.json"] for each in samples.values() for sample in each]
+    assert any(b"verb" in each for each in events)
+    assert not any(b"secret" in each or b"bookmark" in each for each in events)
 
 
 def test_an_interrupted_release_is_continued_under_its_own_id(recorded, run, monkeypatch):

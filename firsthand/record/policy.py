@@ -1,0 +1,56 @@
+"""The vault's policy on a device: the last good one is kept, an older one is never taken.
+
+policy.json   in the device's folder, the signed envelope; device.json holds what was agreed at
+              enrolment, and stands in where this one is missing or damaged
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from firsthand.age import Recipient
+from firsthand.errors import Damaged, Error, Refused
+from firsthand.policy import Policy, verify_policy
+from firsthand.record.device import Device
+from firsthand.record.durable import write_durably
+
+
+def take(device: Device, envelope: Any) -> Device:
+    """The device under this policy, which it keeps; Damaged or Refused if it must not be taken."""
+    policy = _check(device, envelope)
+    held = held_policy(device)
+    if held is not None and policy.number < held.number:
+        raise Refused(
+            f"policy {policy.number} is older than {held.number}, which this device has",
+            "the vault may run on an old copy of its data",
+        )
+    if held is not None and policy.number == held.number and policy != held:
+        raise Damaged(f"the vault signed two different policies numbered {policy.number}")
+    if policy != held:
+        write_durably(device.folder / "policy.json", json.dumps(envelope).encode() + b"\n")
+    return _under(device, policy)
+
+
+def follow(device: Device) -> Device:
+    """The device under the policy that it kept, or as it was enrolled."""
+    held = held_policy(device)
+    return device if held is None else _under(device, held)
+
+
+def held_policy(device: Device) -> Policy | None:
+    """The policy that the device kept, if it still is what the vault signed."""
+    try:
+        return _check(device, json.loads((device.folder / "policy.json").read_bytes()))
+    except (OSError, ValueError, Error):
+        return None
+
+
+def _check(device: Device, envelope: Any) -> Policy:
+    policy = verify_policy(envelope, device.receipt_key)
+    if (policy.device, policy.person) != (device.name, device.person):
+        raise Damaged(f"policy {policy.number} is for another device")
+    return policy
+
+
+def _under(device: Device, policy: Policy) -> Device:
+    return replace(device, recipient=Recipient.parse(policy.recipient), policy=policy.hash())

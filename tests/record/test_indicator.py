@@ -1,0 +1,305 @@
+"""The indicator against the truth: a real recorder in a process of its own, killed at any time."""
+
+import io
+import mmap
+import os
+import random
+import signal
+import struct
+from pathlib import Path
+
+import pytest
+from faults import FULL
+from moment import SECOND_NS, Moment
+from recording import NumberedCamera, numbered, open_parts, pictures, segments
+
+from firsthand.record import heartbeat
+from firsthand.record.camera import Motion, Picture
+from firsthand.record.card import Card
+from firsthand.record.control import Control
+from firsthand.record.heartbeat import RECORDING, SILENT, STALE_S, STOPPED, Heart, doing, truth
+from firsthand.record.indicator import LOOK_S, REMIND_S, Indicator, TextLamp, is_lit
+from firsthand.record.recorder import record
+
+
+class Shown:
+    """A lamp that remembers."""
+
+    def __init__(self):
+        self.lit, self.buzzes, self.words = False, [], []
+
+    def light(self, on):
+        self.lit = on
+
+    def buzz(self, count):
+        self.buzzes.append(count)
+
+    def say(self, word):
+        self.words.append(word)
+
+
+@pytest.fixture
+def clock():
+    return Moment()
+
+
+def test_without_a_recorder_it_is_dark(tmp_path, clock):
+    lamp = Shown()
+    indicator = Indicator(tmp_path, lamp, clock)
+    for _ in range(100):
+        indicator.tick()
+        assert not lamp.lit
+        clock.now_ns += SECOND_NS // 10
+    assert indicator.word == STOPPED
+    assert lamp.buzzes == []
+
+
+def test_recording_blinks_and_nothing_that_stands_still_means_it(tmp_path, clock):
+    heart, lamp = Heart(tmp_path, "s", clock), Shown()
+    indicator = Indicator(tmp_path, lamp, clock)
+    lit = []
+    for _ in range(80):
+        heart.beat(RECORDING, 0)
+        indicator.tick()
+        lit.append(lamp.lit)
+        clock.now_ns += SECOND_NS // 20
+    assert 0 < sum(lit) < 20
+    assert lamp.words == [RECORDING]
+
+
+def test_no_two_states_look_alike():
+    def look(word):
+        return tuple(is_lit(word, at / 20) for at in range(20 * 20))
+
+    seen = [look(word) for word in (RECORDING, "paused", "stalled", STOPPED)]
+    assert len(set(seen)) == 4
+    assert look("hot") == look("stalled")
+
+
+def test_a_pause_is_called_to_mind(tmp_path, clock):
+    heart, lamp = Heart(tmp_path, "s", clock), Shown()
+    indicator = Indicator(tmp_path, lamp, clock)
+    for _ in range(int(3 * REMIND_S) + 10):
+        heart.beat("paused", 0)
+        indicator.tick()
+        clock.now_ns += SECOND_NS
+    assert lamp.buzzes == [2, 2, 2, 2]
+    assert [word for word in lamp.words if word.startswith("still paused")]
+
+
+def test_a_recorder_that_says_nothing_is_not_recording(tmp_path, clock):
+    Heart(tmp_path, "s", clock).beat(RECORDING, 0)
+    assert doing(tmp_path, clock) == RECORDING
+    clock.now_ns += round(STALE_S * 1e9)
+    assert doing(tmp_path, clock) == RECORDING
+    clock.now_ns += 1
+    assert doing(tmp_path, clock) == SILENT
+
+
+def test_a_beat_of_another_boot_is_none(tmp_path, clock):
+    Heart(tmp_path, "s", clock).beat(RECORDING, 0)
+    clock.boot = "boot-2"
+    assert doing(tmp_path, clock) == STOPPED
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"v":1}', "\0\0\0"])
+def test_a_torn_beat_is_none(tmp_path, clock, text):
+    (tmp_path / "state.json").write_text(text)
+    assert doing(tmp_path, clock) == STOPPED
+
+
+def test_anothers_process_number_is_no_sign_of_life(tmp_path, clock, monkeypatch):
+    Heart(tmp_path, "s", clock).beat(RECORDING, 0)
+    monkeypatch.setattr(heartbeat, "_begun", lambda pid: "another")
+    assert doing(tmp_path, clock) == STOPPED
+
+
+def test_a_stop_says_why(tmp_path, clock):
+    heart = Heart(tmp_path, "s", clock)
+    heart.beat(RECORDING, 5)
+    heart.stop("the card is full")
+    beat = heartbeat.last_beat(tmp_path)
+    assert (beat.doing, beat.why, beat.time_ns) == (STOPPED, "the card is full", 5)
+
+
+def test_a_terminal_gets_a_line_for_each_change(tmp_path, clock):
+    out = io.StringIO()
+    heart, indicator = Heart(tmp_path, "s", clock), Indicator(tmp_path, TextLamp(out), clock)
+    for word in (RECORDING, RECORDING, "paused", "stalled"):
+        heart.beat(word, 0)
+        indicator.tick()
+        clock.now_ns += SECOND_NS
+    assert out.getvalue().splitlines() == [RECORDING, "paused", "stalled"]
+
+
+# The property: whatever happens, the lamp says "recording" exactly when what is seen is kept.
+
+
+class Told(Moment):
+    """A clock that all processes share."""
+
+    def __init__(self):
+        self._shared = mmap.mmap(-1, 8)
+        super().__init__()
+
+    @property
+    def now_ns(self):
+        return struct.unpack("q", self._shared[:8])[0]
+
+    @now_ns.setter
+    def now_ns(self, value):
+        self._shared[:8] = struct.pack("q", value)
+
+
+class Piped:
+    """A live camera that gives a sample for each letter that comes through a pipe."""
+
+    name, fps, size, sound_hz, live = "piped", 8.0, (64, 48), 0, True
+    wall_ns, wall_quality = None, "none"
+
+    def __init__(self, orders, answers, clock, number):
+        self._orders, self._answers, self._clock, self._number = orders, answers, clock, number
+
+    def samples(self):
+        while True:
+            letter = os.read(self._orders, 1)
+            now_ns = self._clock.now_ns
+            if letter == b"f":
+                yield Picture(now_ns, 64, 48, rgb=numbered(self._number(), 64, 48))
+            elif letter == b"m":
+                yield Motion(now_ns, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+            else:
+                return
+            os.write(self._answers, b"a")  # the sample before was dealt with
+
+    def close(self):
+        """Nothing is held open."""
+
+
+class Process:
+    """A recorder in a process of its own, step by step."""
+
+    def __init__(self, device, card, clock, number):
+        orders, self._orders = os.pipe()
+        self._answers, answers = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            code = 1
+            try:
+                os.close(self._orders), os.close(self._answers)
+                camera = Piped(orders, answers, clock, number)
+                record(camera, card, device, control=Control(device.folder, clock))
+                code = 0
+            finally:
+                os._exit(code)
+        os.close(orders), os.close(answers)
+
+    def give(self, letter):
+        """A sample, and wait until the recorder asks for the next."""
+        os.write(self._orders, letter)
+        assert os.read(self._answers, 1) == b"a"
+
+    def end(self):
+        os.close(self._orders)
+        assert os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) == 0
+        os.close(self._answers)
+
+    def kill(self, reap):
+        os.kill(self.pid, signal.SIGKILL)
+        if reap:
+            os.waitpid(self.pid, 0)
+        else:  # dead and not buried: as under a supervisor that is slow
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        os.close(self._orders), os.close(self._answers)
+
+
+EVENTS = ("picture",) * 8 + ("pause", "pause 2", "resume", "kill", "start", "end", "wait", "motion")
+
+
+def live_through(seed, device, card, keys, tally):
+    """One random life; each picture is judged by what the lamp said and by what is on the card."""
+    chance, clock = random.Random(seed), Told()
+    given = mmap.mmap(-1, 8)
+
+    def number():
+        return struct.unpack("q", given[:8])[0]
+
+    control, lamp = Control(device.folder, clock), Shown()
+    indicator = Indicator(device.folder, lamp, clock)
+    process, fates, unsafe, dead = None, {}, set(), []
+
+    def look():
+        clock.now_ns += round(LOOK_S * 1e9)
+        indicator.tick()
+        return indicator.word
+
+    for _ in range(60):
+        event = chance.choice(EVENTS)
+        if event == "picture" and process:
+            if number() > 4000:
+                break
+            given[:8] = struct.pack("q", number() + 1)
+            clock.now_ns += SECOND_NS // 8
+            process.give(b"f")
+            fates[number()] = (look() == RECORDING, clock.now_ns)
+        elif event == "motion" and process:
+            process.give(b"m")
+        elif event.startswith("pause"):
+            control.pause(2.0 if event.endswith("2") else None)
+            assert look() != RECORDING
+        elif event == "resume":
+            control.resume()
+        elif event == "wait":
+            clock.now_ns += chance.choice([1, 2, 5]) * SECOND_NS
+        elif event == "start" and not process:
+            process = Process(device, card, clock, number)
+            clock.now_ns += SECOND_NS // 8
+            process.give(b"m")
+        elif event == "end" and process:
+            process.end()
+            process = None
+            assert look() == STOPPED
+        elif event == "kill" and process:
+            reap = chance.random() < 0.5
+            process.kill(reap)
+            dead += [] if reap else [process.pid]
+            process = None
+            # What was not sealed yet is lost with the process: at most a second.
+            unsafe |= {n for n, (_, at_ns) in fates.items() if clock.now_ns - at_ns < SECOND_NS * 2}
+            assert look() == STOPPED
+        if look() == RECORDING:
+            assert process
+            assert not control.paused()
+        tally.add()
+    if process:
+        process.end()
+    for pid in dead:
+        os.waitpid(pid, 0)
+    control.resume()
+    record(NumberedCamera(0.1, size=(64, 48), sound_hz=0, senses=False), card, device)  # salvages
+    kept = set()
+    for item in segments(card)[:-1]:
+        kept |= {row.number for row in pictures(open_parts(item, keys.ingest)["video"])}
+    for one, (said, _) in fates.items():
+        if said:
+            assert one in kept or one in unsafe, f"picture {one} was shown as recorded"
+        else:
+            assert one not in kept, f"picture {one} was recorded while the lamp said no"
+    return fates
+
+
+def test_the_indicator_equals_the_truth_through_every_life(tmp_path, device, keys, tally):
+    told = []
+    for seed in range(150 if FULL else 6):
+        card = Card.create(tmp_path / f"life-{seed}")
+        told += live_through(seed, device, card, keys, tally).values()
+    assert {said for said, _ in told} == {True, False}
+
+
+def test_the_truth_hears_the_wearer_before_the_recorder_does(tmp_path, clock):
+    Heart(tmp_path, "s", clock).beat(RECORDING, 0)
+    control = Control(tmp_path, clock)
+    control.pause(None)
+    assert doing(tmp_path, clock) == RECORDING
+    assert truth(tmp_path, control) == "paused"
+    assert Path("/proc/self/stat").exists()
