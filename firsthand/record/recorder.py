@@ -60,10 +60,12 @@ def record(
     segment_s: float = SEGMENT_S,
     control: Control | None = None,
     ladder: Ladder | None = None,
+    obey: bool = True,
 ) -> Recorded:
     """Record until the camera ends or `stop` says so; what was taken in is then on the card.
 
-    What the wearer asks through `control` holds at the next sample.
+    What the wearer asks through `control` holds at the next sample; without `obey` nobody is asked,
+    as for footage that was taken earlier.
 
     Raises Locked, Failed (a full card, say) and whatever the camera raises; each time with all
     that came before closed, or left for salvage at the next start.
@@ -74,7 +76,7 @@ def record(
         control = control or Control(device.folder)
         recorder = _Recorder(camera, card, chain, segment_s, progress, control, ladder)
         recorder.count(salvaged=len(salvaged))
-        recorder.run(stop)
+        recorder.run(stop, obey)
         return recorder.recorded
 
 
@@ -134,9 +136,9 @@ class _Recorder:
         now = vars(self.recorded)
         self.recorded = replace(self.recorded, **{key: now[key] + more[key] for key in more})
 
-    def run(self, stop: Callable[[], bool]) -> None:
-        """Take every sample; always leaves the card in order."""
-        samples = self._obeyed.samples()
+    def run(self, stop: Callable[[], bool], obey: bool = True) -> None:
+        """Take every sample that may be kept; always leaves the card in order."""
+        samples = self._obeyed.samples() if obey else iter(self._camera.samples())
         try:
             while not stop():
                 try:

@@ -246,3 +246,12 @@ def test_the_recorder_says_what_it_does(card, device, control, clock):
     record(Pressed(3, plan, clock), card, device, control=control)
     look()
     assert told == ["recording", "paused", "recording", "stopped"]
+
+
+def test_a_pause_does_not_concern_footage_that_was_taken_earlier(
+    card, device, keys, control, clock
+):
+    control.pause(None)
+    record(Pressed(2, clock=clock), card, device, control=control, obey=False)
+    assert kept(card, keys) == [list(range(16))]
+    assert heartbeat.doing(device.folder, clock) == "stopped"
