@@ -15,6 +15,7 @@ from firsthand.record import camera as cameras
 from firsthand.record import recorder
 from firsthand.record.card import Card
 from firsthand.record.device import Device
+from firsthand.record.ladder import Ladder
 from firsthand.record.upload import Carried, carry_home
 
 app = noun("Record from a camera, a file or a simulated person; carry it home.")
@@ -54,7 +55,14 @@ def start(
             def stop() -> bool:
                 return asked() or (seconds is not None and so_far.footage_ns >= seconds * 1e9)
 
-            done = recorder.record(opened_camera, card, device, stop=stop, progress=tell)
+            done = recorder.record(
+                opened_camera,
+                card,
+                device,
+                stop=stop,
+                progress=tell,
+                ladder=Ladder() if opened_camera.live else None,
+            )
     finally:
         opened_camera.close()
     say(

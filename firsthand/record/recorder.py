@@ -24,6 +24,7 @@ from firsthand.record.heartbeat import Heart
 from firsthand.record.ladder import Ladder
 from firsthand.record.obey import Obeyed
 from firsthand.record.open_segment import Opening, OpenSegment
+from firsthand.record.policy import follow
 from firsthand.record.salvage import salvage_all
 from firsthand.segment import SEGMENT_S, Record
 
@@ -70,6 +71,7 @@ def record(
     Raises Locked, Failed (a full card, say) and whatever the camera raises; each time with all
     that came before closed, or left for salvage at the next start.
     """
+    device = follow(device)
     with card.lock("recorder"), open_chain(device) as chain:
         salvaged = salvage_all(card, chain)
         forget.carry_out(card, device, [item.seq for item in salvaged], here=True)

@@ -4,6 +4,7 @@ import pytest
 from moment import SECOND_NS, Moment
 from recording import NumberedCamera, open_parts, pictures, segments
 
+from firsthand.record import ladder as ladder_of
 from firsthand.record.camera import Coded, Picture
 from firsthand.record.control import Control
 from firsthand.record.ladder import LOOK_S, Ladder, Sensors, Step
@@ -73,6 +74,14 @@ def test_the_worse_of_the_two_counts(sensors, clock):
     assert step(ladder, clock) == Step(2, "battery")
     heat(sensors, 81)
     assert step(ladder, clock) == Step(2, "hot")
+
+
+def test_heat_counts_on_a_raspberry_pi_only(tmp_path, monkeypatch):
+    model = tmp_path / "model"
+    monkeypatch.setattr(ladder_of, "MODEL", model)
+    assert not Sensors.here().thermal.exists()
+    model.write_text("Raspberry Pi Zero 2 W Rev 1.0\0")
+    assert Sensors.here() == Sensors()
 
 
 @pytest.mark.parametrize("text", ["", "hot", "nan", "9" * 400])

@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from recording import NumberedCamera, open_parts
 
 from firsthand.age import Identity
 from firsthand.crypto import SigningKey
 from firsthand.errors import Damaged, Error, Refused
 from firsthand.policy import Policy, sign_policy
 from firsthand.record.policy import follow, held_policy, take
+from firsthand.record.recorder import record
 
 
 def policy(number, key, **changes):
@@ -83,3 +85,14 @@ def test_d23_a_policy_that_rots_on_the_device_is_not_followed(device, good, tall
     path.write_bytes(whole)
     assert follow(device) != device
     take(device, good)
+
+
+def test_a_recording_seals_to_whom_the_policy_says_and_names_it(device, card, keys):
+    identity = Identity.generate()
+    envelope = policy(202611, keys.receipt, recipient=str(identity.recipient))
+    take(device, envelope)
+    record(NumberedCamera(1, size=(64, 48), sound_hz=0, senses=False), card, device)
+    (item,) = card.waiting()
+    assert item.record.policy == held_policy(device).hash()
+    assert item.record.recipient == identity.recipient.key_id
+    assert open_parts(item, identity)["video"]
