@@ -3,17 +3,21 @@
     card.json                 the mark; without it nothing is recorded (an unmounted card's mount
                               point is an ordinary empty folder)
     recorder.lock carrier.lock   one recorder and one carrier at a time
-    open/SEQ-SESSION/         a segment that grows
+    open/SEQ-SESSION/         a segment, or a gap, that grows
         opening.json          when it began, and the age header of every part, synced before any
                               sealed byte: whatever is found later can be opened at home
         mark                  how far the sealed video reaches (salvage.py)
         video.part ...        age payloads without their headers; `.sealed` once whole
     ready/SEQ-SESSION/        a segment, or a gap, with its signed record in record.json
+    ready/SEQ-SESSION.gap/    a gap record in a segment's place (replace.py)
+    damaged/SEQ-SESSION/      a segment whose bytes are no longer those of its record; kept
+    done/                     what is being deleted, or made
     receipts/YYYY-MM.jsonl    the vault's signed receipts, one a line
     forget/                   what the wearer wants forgotten (forget.py)
+    index.jsonl               what lies in ready, in short (listing.py)
 
-Every step is synced before the next, and a folder moves from open to ready in one rename. Only a
-verified receipt clears one (upload.py).
+Every step is synced before the next, and a folder moves in one rename. Only a verified receipt
+clears one (upload.py), or the wearer's choice that new footage replaces the oldest.
 """
 
 import base64
@@ -24,58 +28,22 @@ import json
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from firsthand.errors import Damaged, Error, Failed, Locked, NotFound
 from firsthand.record.durable import append_durably, sync_folder, write_durably
-from firsthand.record.part import CLOSED, OPEN
+from firsthand.record.listing import REPLACED, Listing
+from firsthand.record.room import RESERVE_BYTES, RESERVE_FILES, Room
+from firsthand.record.waiting import Waiting, read_json
 from firsthand.segment import Receipt, Record
 
 VERSION = 1
-# Below this the next segment is not begun: closing one needs a few kB even when all went well.
-RESERVE_BYTES = 4 * 2**20
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A closed segment or gap on the card, which has not been receipted."""
-
-    folder: Path
-    envelope: dict[str, Any]
-    record: Record
-
-    def headers(self) -> dict[str, str]:
-        """The age header of each part, in base64; Damaged if they cannot be read."""
-        if not self.record.parts:
-            return {}
-        headers = read_json(self.folder / "opening.json").get("headers", {})
-        lost = [part.name for part in self.record.parts if part.name not in headers]
-        if lost:
-            raise Damaged(f"{self.folder.name} on the card lost the header of its {lost[0]}")
-        return {part.name: headers[part.name] for part in self.record.parts}
-
-    def read(self, start: int, size: int) -> bytes:
-        """Bytes of the object (all payloads, one after the other); Damaged if some are missing."""
-        pieces = []
-        for part in self.record.parts:
-            if start < part.size_bytes and size > 0:
-                with open(self._file(part.name, part.cut), "rb", buffering=0) as file:
-                    file.seek(start)
-                    piece = file.read(min(size, part.size_bytes - start)) or b""
-                pieces.append(piece)
-                size -= len(piece)
-            start = max(0, start - part.size_bytes)
-        if size > 0:
-            raise Damaged(f"{self.folder.name} on the card is {size} bytes short of its record")
-        return b"".join(pieces)
-
-    def _file(self, name: str, cut: bool) -> Path:
-        return self.folder / f"{name}{OPEN if cut else CLOSED}"
+OVERWRITTEN, DAMAGED = "overwritten", "damaged"  # why a gap record replaces a segment
+FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Card:
@@ -94,24 +62,36 @@ class Card:
             )
         self.id: str = data["id"]
         self.budget_bytes: int = data["budget_bytes"]
+        # The wearer's choice: when it is full, new footage replaces the oldest (replace.py).
+        self.overwrites: bool = data.get("overwrites", False)
+        self._listing = Listing(self.path)
+        self._mine = threading.local()  # how deep this thread is in `changing`
 
     @classmethod
-    def create(cls, path: Path, budget_bytes: int = 0) -> "Card":
+    def create(cls, path: Path, budget_bytes: int = 0, overwrites: bool = False) -> "Card":
         """Prepare a folder as card; 0 means: as much as the disk holds. Leaves a card as it is."""
         path = Path(path)
         if (path / "card.json").exists():
             return cls(path)
         if path.is_dir() and any(path.iterdir()):
             raise Failed(f"{path} is not empty and is no card", "choose an empty or new folder")
-        mark = {"firsthand": "card", "v": VERSION, "id": secrets.token_hex(8)}
-        mark["budget_bytes"] = budget_bytes
         try:
             for name in ("open", "ready", "receipts"):
                 (path / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_durably(path / "card.json", json.dumps(mark).encode() + b"\n")
+            _write_mark(path, secrets.token_hex(8), budget_bytes, overwrites)
         except OSError as error:
             raise card_error(path, error) from error
         return cls(path)
+
+    def choose(self, budget_bytes: int | None = None, overwrites: bool | None = None) -> None:
+        """Change the budget, or whether new footage may replace the oldest; at the next start."""
+        budget = self.budget_bytes if budget_bytes is None else budget_bytes
+        overwrites = self.overwrites if overwrites is None else overwrites
+        try:
+            _write_mark(self.path, self.id, budget, overwrites)
+        except OSError as error:
+            raise card_error(self.path, error) from error
+        self.budget_bytes, self.overwrites = budget, overwrites
 
     @contextlib.contextmanager
     def lock(self, role: str) -> Iterator[None]:
@@ -121,35 +101,43 @@ class Card:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """Wait for one's turn to change what lies in ready: a carrier clears, a wearer forgets."""
-        handle = os.open(self.path / "ready", os.O_RDONLY)
+        """Wait for one's turn to change what lies in ready: clear, replace, forget."""
+        depth = getattr(self._mine, "depth", 0)
+        handle = -1
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            if not depth:
+                handle = os.open(self.path / "ready", os.O_RDONLY)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            self._mine.depth = depth + 1
             yield
         finally:
-            os.close(handle)
+            self._mine.depth = depth
+            if handle >= 0:
+                os.close(handle)
 
     def holds(self, item: Waiting) -> bool:
-        """Whether this very record still lies on the card."""
-        found = _waiting(item.folder)
-        return isinstance(found, Waiting) and found.record == item.record
+        """Whether this very record still lies on the card, and nothing in its place."""
+        folder = item.folder
+        return folder.is_dir() and not folder.with_name(folder.name + REPLACED).exists()
 
     def begin(self, name: str) -> Path:
-        """A new empty folder for a segment that opens."""
+        """A new empty folder, on the disk, for a segment or gap that opens."""
         folder = self.path / "open" / name
         folder.mkdir(mode=0o700)
+        sync_folder(self.path / "open")
         return folder
 
     def commit(self, name: str, envelope: dict[str, Any]) -> None:
         """Put the signed record beside the sealed parts; then `release` it."""
         write_durably(self.path / "open" / name / "record.json", json.dumps(envelope).encode())
 
-    def release(self, name: str) -> None:
+    def release(self, name: str, record: Record) -> None:
         """Move a folder with its record from open to ready."""
         (self.path / "open" / name / "mark").unlink(missing_ok=True)
         os.rename(self.path / "open" / name, self.path / "ready" / name)
         sync_folder(self.path / "ready")
         sync_folder(self.path / "open")
+        self._listing.add(name, record)
 
     def opened(self) -> list[Path]:
         """Folders of segments that were begun and not released, oldest first."""
@@ -157,38 +145,93 @@ class Card:
 
     def waiting(self) -> list[Waiting]:
         """What waits to be carried home, oldest first; what cannot be read is in `damaged`."""
-        return [item for item in map(_waiting, self._ready()) if isinstance(item, Waiting)]
+        ready = self.path / "ready"
+        return [Waiting(ready / row.name, row) for row in self._listing.read()]
 
     def damaged(self) -> list[str]:
-        """Names of ready folders whose record cannot be read."""
-        return [item for item in map(_waiting, self._ready()) if isinstance(item, str)]
+        """Names of what can't be carried home: its record can't be read, or its bytes changed."""
+        aside = self.path / "damaged"
+        names = [path.name for path in aside.iterdir()] if aside.exists() else []
+        return sorted([*self.unreadable(), *names])
+
+    def unreadable(self) -> list[str]:
+        """Names of closed folders whose record can't be read."""
+        return self._listing.unreadable()
 
     def clear(self, item: Waiting, receipt: dict[str, Any], time_ns: int) -> None:
         """Keep a verified receipt, then delete what it covers; safe to cut and repeat.
 
-        What was forgotten meanwhile is another record, and stays until that is receipted.
+        What was forgotten or overwritten meanwhile is another record, and stays until that is
+        receipted.
         """
-        with self.changing():
-            self._clear(item, receipt, time_ns)
-
-    def _clear(self, item: Waiting, receipt: dict[str, Any], time_ns: int) -> None:
         month = time.strftime("%Y-%m", time.gmtime(time_ns // 10**9))
         journal = self.path / "receipts" / f"{month}.jsonl"
         line = json.dumps(receipt, separators=(",", ":")).encode()
-        try:
-            append_durably(journal, line)
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            if self.holds(item):
-                _empty(item.folder)  # the receipt holds: a full card must not block its relief
-            append_durably(journal, line)
-        if not self.holds(item):
+        with self.changing():
+            try:
+                append_durably(journal, line)
+            except OSError as error:
+                if error.errno not in FULL_ERRORS:
+                    raise
+                self._drop(item.folder)  # the receipt holds: a full card must not block its relief
+                append_durably(journal, line)
+            self._drop(item.folder)
+
+    def replace(self, item: Waiting, envelope: dict[str, Any]) -> None:
+        """Put a signed record in the place of a segment, which goes; a damaged one is kept aside.
+
+        The new folder has a name of its own, so that a folder never changes what it holds. The
+        moment that it is in ready, the old one no longer waits.
+        """
+        ready, name = self.path / "ready", item.folder.name + REPLACED
+        record = Record.from_json(envelope["record"])
+        with self.changing():
+            if not item.folder.is_dir():
+                return  # carried home meanwhile
+            draft = self._done() / name
+            draft.mkdir(mode=0o700)
+            write_durably(draft / "record.json", json.dumps(envelope).encode())
+            os.rename(draft, ready / name)
+            sync_folder(ready)
+            self._listing.add(name, record)
+            self._remove(item.folder, record.kind, record.reason)
+
+    def finish_replacing(self) -> None:
+        """Remove what was replaced when the power went."""
+        ready = self.path / "ready"
+        with self.changing():
+            for item in self.waiting():
+                old = ready / item.folder.name.removesuffix(REPLACED)
+                if old != item.folder and old.exists():
+                    self._remove(old, item.listed.kind, item.listed.reason)
+
+    def _remove(self, folder: Path, kind: str, reason: str) -> None:
+        if reason != DAMAGED:
+            if kind == "forgotten":
+                shred(folder)
+            self._drop(folder)
             return
-        _empty(item.folder)
-        (item.folder / "record.json").unlink()
-        item.folder.rmdir()
-        sync_folder(self.path / "ready")
+        aside = self.path / "damaged"
+        aside.mkdir(mode=0o700, exist_ok=True)
+        os.rename(folder, aside / folder.name)
+        for place in (aside, folder.parent, self.path):
+            sync_folder(place)
+
+    def _drop(self, folder: Path) -> None:
+        """Delete a closed folder; a cut leaves it whole, or out of the way."""
+        done = self._done()
+        with contextlib.suppress(FileNotFoundError):  # dropped before
+            os.rename(folder, done / folder.name)
+            sync_folder(folder.parent)
+        self._done()
+
+    def _done(self) -> Path:
+        """The folder for what is being deleted or made, emptied."""
+        done = self.path / "done"
+        done.mkdir(mode=0o700, exist_ok=True)
+        for path in done.iterdir():
+            shutil.rmtree(path)
+        return done
 
     def last_receipt(self) -> Receipt | None:
         """The newest receipt kept on this card; it was verified when it came."""
@@ -201,30 +244,26 @@ class Card:
         return None
 
     def used_bytes(self) -> int:
-        """Bytes of all segments on the card."""
-        total = 0
-        for root in ("open", "ready"):
+        """Bytes of all that lies on the card and waits."""
+        total = self._listing.disk_bytes()
+        for root in ("open", "damaged"):
             for folder, _, names in os.walk(self.path / root):
                 for name in names:
-                    # A carrier may clear a segment while we count.
-                    with contextlib.suppress(FileNotFoundError):
+                    with contextlib.suppress(FileNotFoundError):  # released while we count
                         total += os.stat(os.path.join(folder, name)).st_size
         return total
 
-    def room_bytes(self) -> int:
-        """Bytes that can still be recorded, by the budget and by the disk."""
-        free = shutil.disk_usage(self.path).free - RESERVE_BYTES
+    def room(self) -> Room:
+        """What the budget and the disk still take; quick enough to be asked each second."""
+        disk = os.statvfs(self.path)
+        free = disk.f_bavail * disk.f_frsize - RESERVE_BYTES
+        used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+        if disk.f_files and disk.f_favail < RESERVE_FILES:
+            free = 0
         if self.budget_bytes:
-            free = min(free, self.budget_bytes - self.used_bytes())
-        return max(0, free)
-
-    def require_room(self) -> None:
-        """Failed if nothing more should be recorded."""
-        if not self.room_bytes():
-            raise Failed(f"the card at {self.path} is full", FULL_HINT)
-
-    def _ready(self) -> list[Path]:
-        return sorted(path for path in (self.path / "ready").iterdir() if path.is_dir())
+            used = self.used_bytes()
+            free = min(free, self.budget_bytes - used)
+        return Room(used, max(0, free))
 
 
 FULL_HINT = "carry home what is on it, or use a larger card; what is recorded is safe"
@@ -237,21 +276,10 @@ def headers_json(headers: dict[str, bytes]) -> dict[str, str]:
 
 def card_error(path: Path, error: OSError) -> Error:
     """What an OSError from the card means to its wearer."""
-    if error.errno in _FULL:
+    if error.errno in FULL_ERRORS:
         return Failed(f"the card at {path} is full", FULL_HINT)
     reason = error.strerror or str(error)
     return Failed(f"the card at {path} failed: {reason}", "check that it is mounted and writable")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from the card; Damaged if there is none."""
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise Damaged(f"{path} cannot be read: {error}") from error
-    if not isinstance(data, dict):
-        raise Damaged(f"{path} holds no object")
-    return data
 
 
 @contextlib.contextmanager
@@ -261,12 +289,17 @@ def locked(path: Path, message: str) -> Iterator[None]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise card_error(path.parent, error) from error
+    with _flocked(handle, message):
+        yield
+
+
+@contextlib.contextmanager
+def _flocked(handle: int, message: str) -> Iterator[None]:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise Locked(message, "stop the other one first") from error
-    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Locked(message, "stop the other one first") from error
         yield
     finally:
         os.close(handle)
@@ -291,22 +324,13 @@ def shred(folder: Path, keep: tuple[str, ...] = ("record.json",)) -> None:
         sync_folder(folder)
 
 
-def _empty(folder: Path) -> None:
-    # The record stays to the end: as long as it is there, the vault can be asked again.
-    for path in folder.iterdir():
-        if path.name != "record.json":
-            path.unlink()
+def _write_mark(path: Path, id_: str, budget_bytes: int, overwrites: bool) -> None:
+    mark = {"firsthand": "card", "v": VERSION, "id": id_}
+    mark |= {"budget_bytes": budget_bytes, "overwrites": overwrites}
+    write_durably(path / "card.json", json.dumps(mark).encode() + b"\n")
 
 
 def _tail(path: Path) -> bytes:
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - 16384))  # a receipt takes less than 1 kB
         return file.read()
-
-
-def _waiting(folder: Path) -> Waiting | str:
-    try:
-        envelope = read_json(folder / "record.json")
-        return Waiting(folder, envelope, Record.from_json(envelope["record"]))
-    except (Damaged, KeyError):
-        return folder.name

@@ -69,6 +69,7 @@ def create_device(
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_durably(folder / "signing.key", base64.b64encode(key.to_bytes()) + b"\n")
+        write_durably(folder / "chain.json", b'{"taken": 0, "signed": 0, "prev": ""}\n')
         write_durably(folder / "device.json", json.dumps(data, indent=1).encode() + b"\n")
     except OSError as error:
         raise Failed(f"cannot write the device folder {folder}: {error.strerror}") from error

@@ -30,7 +30,7 @@ from firsthand.forgetting import (
     touched,
     verify_forgotten,
 )
-from firsthand.record.card import Card, Waiting, card_error, shred
+from firsthand.record.card import FULL_ERRORS, Card, Waiting, card_error, shred
 from firsthand.record.chain import open_chain, parse_name
 from firsthand.record.clock import Clock
 from firsthand.record.control import Control
@@ -144,12 +144,10 @@ def carry_out(card: Card, device: Device, also: Iterable[int] = (), here: bool =
                 wish = replace(wish, numbers=tuple(sorted({*wish.numbers, *also})), here=here)
                 for item in card.waiting():
                     if item.record.seq in wish.numbers and item.record.parts:
-                        _replace(item, device)
+                        _replace(card, item, device)
                         done += 1
                 _save(card, wish)
-        for item in card.waiting():  # what a cut left of one that was replaced
-            if item.record.kind == "forgotten":
-                shred(item.folder)
+        card.finish_replacing()
         _drop_done(card)
     return done
 
@@ -200,7 +198,7 @@ def wishes(card: Card) -> list[Wish]:
     return [wish for _, wish in sorted(found, key=lambda row: row[0])]
 
 
-def _replace(item: Waiting, device: Device) -> None:
+def _replace(card: Card, item: Waiting, device: Device) -> None:
     old = item.record
     new = replace(
         old,
@@ -215,14 +213,17 @@ def _replace(item: Waiting, device: Device) -> None:
         reason=REASON,
         cut=False,
     )
+    envelope = sign_record(new, device.key)
     try:
-        # First, so that a full card has room for the new record. Cut here, it is done again.
-        shred(item.folder)
-        write_durably(
-            item.folder / "record.json", json.dumps(sign_record(new, device.key)).encode()
-        )
+        try:
+            card.replace(item, envelope)
+        except OSError as error:
+            if error.errno not in FULL_ERRORS:
+                raise
+            shred(item.folder)  # so that a full card has room for the new record
+            card.replace(item, envelope)
     except OSError as error:
-        raise card_error(item.folder.parent.parent, error) from error
+        raise card_error(card.path, error) from error
 
 
 def _now(device: Device, clock: Clock) -> tuple[str, int]:

@@ -25,9 +25,11 @@ class Obeyed:
         heart: Heart,
         forget: Callable[[], None],
         ladder: Ladder | None = None,
+        outage: Callable[[], str] = str,
     ) -> None:
         self._camera, self._control, self._heart = camera, control, heart
         self._forget, self._ladder = forget, ladder
+        self._outage = outage  # why the card takes nothing, or empty
         self._reason = ""
         self._since_ns = self._until_ns = 0  # of what is held back, so far as it isn't told
         self._not_before_ns = 0
@@ -118,4 +120,4 @@ class Obeyed:
             self._seen_ns = now_ns
         elif not self._lost and now_ns - self._seen_ns > STALE_S * 1e9:
             self._lost = "stalled"
-        self._heart.beat(self._reason or self._lost or RECORDING, now_ns)
+        self._heart.beat(self._reason or self._lost or self._outage() or RECORDING, now_ns)

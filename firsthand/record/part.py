@@ -15,6 +15,7 @@ from typing import Any
 from firsthand import segment
 from firsthand.age import Recipient, Sealer, new_file_key, seal_header
 from firsthand.crypto import CHUNK
+from firsthand.record.durable import sync_folder
 
 # A kill or a power cut takes a byte whose 64 KiB chunk is not sealed and synced. So the file is
 # synced, and the chunk filled with padding if need be, when the next chance would be later than
@@ -103,9 +104,11 @@ class PartWriter:
         self._sealer.write(self._filler(room if room >= self._filler_min else room + CHUNK))
 
     def sync(self) -> None:
-        """Bring what is in the file to the disk itself."""
+        """Bring what is in the file to the disk itself, and the first time its name."""
         if self._synced_size != self._sealer.written:
             _sync(self._file.fd)
+            if not self._synced_size:
+                sync_folder(self.folder)
             self._synced_size = self._sealer.written
         sealed_size = self.sealed_size
         while self._unsafe and self._unsafe[0][0] <= sealed_size:

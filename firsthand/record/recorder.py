@@ -24,6 +24,7 @@ from firsthand.record.heartbeat import Heart
 from firsthand.record.ladder import Ladder
 from firsthand.record.obey import Obeyed
 from firsthand.record.open_segment import Opening, OpenSegment
+from firsthand.record.outage import Outage
 from firsthand.record.policy import follow
 from firsthand.record.salvage import salvage_all
 from firsthand.segment import SEGMENT_S, Record
@@ -49,6 +50,7 @@ class Recorded:
     size_bytes: int = 0
     salvaged: int = 0  # left open by an earlier recorder, closed now
     stopped: bool = False  # by request, before the camera ended
+    outage: str = ""  # why the card takes nothing now: "full", or "card" if it fails
 
 
 def record(
@@ -58,6 +60,7 @@ def record(
     *,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[Recorded], None] | None = None,
+    event: Callable[..., None] = lambda name, **fields: None,
     segment_s: float = SEGMENT_S,
     control: Control | None = None,
     ladder: Ladder | None = None,
@@ -66,17 +69,18 @@ def record(
     """Record until the camera ends or `stop` says so; what was taken in is then on the card.
 
     What the wearer asks through `control` holds at the next sample; without `obey` nobody is asked,
-    as for footage that was taken earlier.
+    as for footage that was taken earlier. A card that is full or fails is a gap to a live camera,
+    and recording goes on by itself; of another camera nothing is passed over.
 
-    Raises Locked, Failed (a full card, say) and whatever the camera raises; each time with all
-    that came before closed, or left for salvage at the next start.
+    Raises Locked, Failed and whatever the camera raises; each time with all that came before
+    closed, or left for salvage at the next start.
     """
     device = follow(device)
     with card.lock("recorder"), open_chain(device) as chain:
         salvaged = salvage_all(card, chain)
         forget.carry_out(card, device, [item.seq for item in salvaged], here=True)
         control = control or Control(device.folder)
-        recorder = _Recorder(camera, card, chain, segment_s, progress, control, ladder)
+        recorder = _Recorder(camera, card, chain, segment_s, progress, event, control, ladder)
         recorder.count(salvaged=len(salvaged))
         recorder.run(stop, obey)
         return recorder.recorded
@@ -111,6 +115,7 @@ class _Recorder:
         chain: Chain,
         segment_s: float,
         progress: Callable[[Recorded], None] | None,
+        event: Callable[..., None],
         control: Control,
         ladder: Ladder | None,
     ) -> None:
@@ -124,8 +129,10 @@ class _Recorder:
         self._open: OpenSegment | None = None
         self._name = ""
         self._sounds: deque[Sound] = deque()  # not yet known to lie before the next cut
+        self._outage = Outage(card, chain, self.recorded.session, self._opening, event)
+        self._now_ns = 0
         self._heart = Heart(chain.device.folder, self.recorded.session, control.clock)
-        self._obeyed = Obeyed(camera, control, self._heart, self._forget, ladder)
+        self._obeyed = Obeyed(camera, control, self._heart, self._forget, ladder, self._why_not)
         self._stop_ns = 0  # where the last record ends
         # Coded pictures that no decoder can begin with: since when, how many.
         self._skipped: tuple[int, int] | None = None
@@ -150,7 +157,7 @@ class _Recorder:
                 except Error:
                     self._guard(self._end)  # the camera failed: keep what it gave
                     raise
-                self._guard(self._take, sample)
+                self._guard(self._keep, sample)
             else:
                 self.recorded = replace(self.recorded, stopped=True)
             self._guard(self._end)
@@ -169,6 +176,38 @@ class _Recorder:
         except OSError as error:
             raise card_error(self._card.path, error) from error
 
+    def _keep(self, sample: Sample) -> None:
+        """Take a sample; of a live camera, time in which the card takes nothing becomes a gap."""
+        self._now_ns = sample.stop_ns if isinstance(sample, Gap) else sample.time_ns
+        was_out = self._outage.reason
+        if self._outage.lasts(self._now_ns):
+            self._tell(self._now_ns)
+            return
+        if was_out:
+            self._stop_ns = self._now_ns
+            self.count(gaps=1)
+        try:
+            if self._open and self._outage.must_close(self._now_ns):
+                self._push_sound(until_ns=None)
+                self._close(self._open.stop_ns)
+            self._take(sample)
+        except OSError as error:
+            self._break_off(error)
+
+    def _break_off(self, error: OSError) -> None:
+        """The card failed a live camera: let go of what is open, and begin a gap."""
+        if not self._camera.live:
+            raise error
+        if self._open:
+            self._open.abandon()
+            self._open = None
+        self._sounds.clear()
+        self._outage.begin(error, self._stop_ns or self._now_ns, self._now_ns)
+
+    def _why_not(self) -> str:
+        """Why the card takes nothing; empty if it does."""
+        return self._outage.reason
+
     def _take(self, sample: Sample) -> None:
         self._watch_clock(sample.time_ns)
         if isinstance(sample, Gap):
@@ -186,9 +225,12 @@ class _Recorder:
             self._sounds.append(sample)
         elif self._open:
             self._open.add(sample)
-        if self._progress and sample.time_ns - self._told_ns >= 10**9:
-            self._told_ns = sample.time_ns
-            self._progress(self._so_far())
+        self._tell(sample.time_ns)
+
+    def _tell(self, now_ns: int) -> None:
+        if self._progress and now_ns - self._told_ns >= 10**9:
+            self._told_ns = now_ns
+            self._progress(replace(self._so_far(), outage=self._outage.reason))
 
     def _is_over(self, sample: Sample) -> bool:
         assert self._open
@@ -231,7 +273,7 @@ class _Recorder:
                 return
 
     def _begin(self, sample: Sample) -> None:
-        self._card.require_room()
+        self._outage.prepare()
         if self._skipped:
             (since_ns, count), self._skipped = self._skipped, None
             self._sounds.clear()
@@ -265,8 +307,10 @@ class _Recorder:
     def _close(self, stop_ns: int) -> None:
         if not self._open:
             return
-        done = self._chain.commit(self._card, self._name, self._open.close(stop_ns))
-        self._open, self._stop_ns = None, done.boot_ns_end
+        done = self._open.close(stop_ns)
+        self._stop_ns = done.boot_ns_end
+        done = self._chain.commit(self._card, self._name, done)
+        self._open = None
         self.count(
             segments=1,
             frames=done.frames,
@@ -276,11 +320,16 @@ class _Recorder:
         )
 
     def _end(self) -> None:
-        self._push_sound(until_ns=None)
-        if self._open:
-            self._close(self._open.stop_ns)
-        if gap := self._obeyed.rest():
-            self._add_gap(gap)
+        try:
+            self._push_sound(until_ns=None)
+            if self._open:
+                self._close(self._open.stop_ns)
+            if (gap := self._obeyed.rest()) and not self._outage.reason:
+                self._add_gap(gap)
+        except OSError as error:
+            self._break_off(error)
+        if self._outage.end(self._now_ns):
+            self.count(gaps=1)
         if self._progress:
             self._progress(self.recorded)
 

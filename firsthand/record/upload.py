@@ -18,6 +18,7 @@ from firsthand.record.card import Card, Waiting, card_error
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device
 from firsthand.record.link import Denied, Link, Rejected, Unreached
+from firsthand.record.replace import set_damaged_aside
 from firsthand.record.salvage import salvage
 from firsthand.segment import Receipt, verify_receipt
 
@@ -127,13 +128,21 @@ class _Carrier:
 
     def _queue(self) -> list[Waiting]:
         waiting = self._card.waiting()
-        left_bytes = sum(item.record.object_size for item in waiting)
+        left_bytes = sum(item.listed.size_bytes for item in waiting)
         self._note(left=len(waiting), left_bytes=left_bytes)
         return [item for item in waiting if item.folder.name not in self._done.rejected]
 
     def _carry(self, item: Waiting) -> None:
         """Try one item until a receipt clears it, or it turns out that it can't be carried."""
         upload = _Upload()
+        try:
+            item.verify(self._device.key.public)
+        except Damaged as error:
+            self._set_aside(item, error)
+            return
+        except OSError as error:  # it can't be read now, but perhaps later
+            self._give_up(item, upload, card_error(self._card.path, error))
+            return
         while True:
             if self._stop():
                 raise _Stopped
@@ -160,6 +169,15 @@ class _Carrier:
             except OSError as error:
                 self._give_up(item, upload, card_error(self._card.path, error))
                 return
+
+    def _set_aside(self, item: Waiting, damage: Damaged) -> None:
+        """What changed on the card is kept there; the vault gets a gap record in its place."""
+        message = damage.message
+        try:
+            set_damaged_aside(self._card, self._device, item)
+        except OSError as error:
+            message += f"; {card_error(self._card.path, error).message}"
+        self._note(rejected=self._done.rejected | {item.folder.name: message})
 
     def _begin(self, item: Waiting) -> tuple[_Upload, Any]:
         body = {"envelope": item.envelope, "headers": item.headers()}

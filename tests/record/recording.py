@@ -7,6 +7,8 @@ import time
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import av
@@ -14,6 +16,9 @@ import av
 from firsthand.age import Identity, Opener, open_header
 from firsthand.record.camera import Event, Gap, Motion, Picture, Sample, Sound
 from firsthand.record.card import Card, Waiting
+from firsthand.record.device import Device
+from firsthand.record.part import CLOSED, OPEN
+from firsthand.segment import Record, verify_record
 
 BITS = 12
 CELL = 16  # pixels of the square that shows one bit
@@ -164,3 +169,48 @@ def sound(video: bytes, samples: int) -> list[float]:
 def segments(card: Card) -> list[Waiting]:
     """The segments that wait on a card, without gaps."""
     return [item for item in card.waiting() if item.record.kind == "segment"]
+
+
+def flip(path: Path, at: int) -> None:
+    """Change one byte of a file, all its bits."""
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 255]))
+
+
+def one_chain(card: Card, device: Device) -> list[Record]:
+    """The records on a card, after checking that all are signed and that each link holds.
+
+    A chain may begin anew, with an empty `prev`, only where its numbers jump.
+    """
+    assert not list((card.path / "open").iterdir())
+    records = [verify_record(item.envelope, device.key.public) for item in card.waiting()]
+    for before, after in pairwise(records):
+        assert after.seq > before.seq
+        linked = after.prev in (before.hash(), before.media.get("replaces"))
+        assert linked or (not after.prev and after.seq > before.seq + 1)
+    return records
+
+
+def whole_footage(card: Card, device: Device, identity: Identity) -> list[int]:
+    """The numbers of all pictures on a card, every part of every segment verified and opened."""
+    numbers = []
+    for item in segments(card):
+        item.verify(device.key.public)
+        names = {path.name for path in item.folder.iterdir()}
+        names -= {"opening.json", "record.json", "mark"}
+        assert names == {f"{p.name}{OPEN if p.cut else CLOSED}" for p in item.record.parts}
+        shown = pictures(open_parts(item, identity)["video"])
+        assert len(shown) >= item.record.frames
+        numbers += [row.number for row in shown]
+    return numbers
+
+
+def tile(records: list[Record]) -> None:
+    """What was recorded and the gaps leave no time between them, and no time is there twice."""
+    known = [record for record in records if record.boot_ns_end]
+    for before, after in pairwise(known):
+        times = [(each.kind, each.reason, each.boot_ns_start, each.boot_ns_end) for each in known]
+        assert abs(after.boot_ns_start - before.boot_ns_end) <= SECOND_NS // 8, times

@@ -124,14 +124,6 @@ def test_the_chain_goes_on_over_recordings_in_new_sessions(card, device):
     assert (one.seq, two.seq, two.prev) == (1, 2, one.hash())
 
 
-def test_a_lost_chain_file_never_brings_a_number_back(card, device):
-    for _ in range(2):
-        record(NumberedCamera(0.5), card, device)
-    (device.folder / "chain.json").unlink()
-    record(NumberedCamera(0.5), card, device)
-    assert [item.record.seq for item in card.waiting()] == [1, 2, 3]
-
-
 def test_a_gap_ends_the_segment_and_gets_its_own_signed_record(card, device, keys):
     asleep = Gap(2 * SECOND_NS, 5 * SECOND_NS, "asleep")
     recorded = record(NumberedCamera(7, gap=asleep, senses=False), card, device)
