@@ -1,7 +1,6 @@
 """The wearer's controls on their page, for a device on this very computer."""
 
 import pytest
-from conftest import Home
 
 from firsthand.cli.locally import enrol_here
 from firsthand.record import heartbeat
@@ -11,7 +10,7 @@ from firsthand.record.recorder import Recorded
 
 
 @pytest.fixture(scope="module")
-def here(home: Home):
+def here(home):
     """A device of Ana's on this computer."""
     return enrol_here(home.vault, home.ana)
 
@@ -23,11 +22,11 @@ def control(here) -> Control:
     return control
 
 
-def at(home: Home, here, verb: str) -> str:
+def at(home, here, verb: str) -> str:
     return f"/people/{home.ana.id}/controls/{here.name}/{verb}"
 
 
-def page(home: Home) -> str:
+def page(home) -> str:
     answer = home.get(f"/people/{home.ana.id}")
     assert answer.status == 200
     return answer.text
