@@ -51,7 +51,7 @@ def _carry(settings: Settings, url: str, ended: threading.Event) -> None:
             for device in local_devices(settings):
                 here = replace(device, vault_url=url)
                 card = Card(device.folder / "card")
-                if card.waiting() or forget.wishes(card):
+                if card.waiting() or forget.unsettled(card):
                     done = carry_home(card, here, stop=ended.is_set, patience_s=LOOK_S)
                     event("carried_home", device=device.name, stored=done.stored, left=done.left)
         except Error as error:

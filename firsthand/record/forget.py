@@ -198,6 +198,11 @@ def wishes(card: Card) -> list[Wish]:
     return [wish for _, wish in sorted(found, key=lambda row: row[0])]
 
 
+def unsettled(card: Card) -> bool:
+    """Whether the vault is still to be asked to forget something."""
+    return any(wish.receipt is None for wish in wishes(card))
+
+
 def _replace(card: Card, item: Waiting, device: Device) -> None:
     old = item.record
     new = replace(

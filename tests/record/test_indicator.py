@@ -226,7 +226,7 @@ def live_through(seed, device, card, keys, tally):
 
     control, lamp = Control(device.folder, clock), Shown()
     indicator = Indicator(device.folder, lamp, clock)
-    process, fates, unsafe, dead = None, {}, set(), []
+    process, fates, unsafe, dead, given_ns = None, {}, set(), [], 0
 
     def look():
         clock.now_ns += round(LOOK_S * 1e9)
@@ -241,9 +241,11 @@ def live_through(seed, device, card, keys, tally):
             given[:8] = struct.pack("q", number() + 1)
             clock.now_ns += SECOND_NS // 8
             process.give(b"f")
+            given_ns = clock.now_ns
             fates[number()] = (look() == RECORDING, clock.now_ns)
         elif event == "motion" and process:
             process.give(b"m")
+            given_ns = clock.now_ns
         elif event.startswith("pause"):
             control.pause(2.0 if event.endswith("2") else None)
             assert look() != RECORDING
@@ -264,8 +266,10 @@ def live_through(seed, device, card, keys, tally):
             process.kill(reap)
             dead += [] if reap else [process.pid]
             process = None
-            # What was not sealed yet is lost with the process: at most a second.
-            unsafe |= {n for n, (_, at_ns) in fates.items() if clock.now_ns - at_ns < SECOND_NS * 2}
+            # What was not sealed yet is lost with the process: at most a second before the last
+            # sample that it was given. (A watched camera gives one each moment, this one doesn't.)
+            unsafe |= {n for n, (_, at_ns) in fates.items() if given_ns - at_ns < SECOND_NS * 2}
+            unsafe.add(number())  # the last waits for the next, which says how long it lasts
             assert look() == STOPPED
         if look() == RECORDING:
             assert process
