@@ -224,7 +224,9 @@ class ChunkWriter:
     def __init__(self, key: bytes, out: BinaryIO) -> None:
         self._cipher = ChaCha20Poly1305(_key32(key))
         self._out = out
-        self._buffer = bytearray()
+        # Both are used again for every chunk: fresh memory for each took as long as sealing it.
+        self._plain, self._sealed = memoryview(bytearray(CHUNK)), memoryview(bytearray(SLOT))
+        self._filled = 0
         self._number = 0
         self._usable = True
         self.plain_size = 0  # bytes taken in
@@ -233,60 +235,65 @@ class ChunkWriter:
     @property
     def pending(self) -> int:
         """Bytes taken in but not yet sealed."""
-        return len(self._buffer)
+        return self._filled
 
     @property
     def room(self) -> int:
         """Bytes until the chunk is full; 1 to CHUNK."""
-        return CHUNK - len(self._buffer)
+        return CHUNK - self._filled
 
     def write(self, data: bytes) -> int:
         """Take in all of `data`; returns its length, raises what `out` raises."""
         self._check()
         view = memoryview(data).cast("B")
-        start = 0
-        if self._buffer:
-            start = min(self.room, len(view))
-            self._buffer += view[:start]
-            if self.room == 0:
-                self._seal_buffer()
-        while len(view) - start >= CHUNK:
+        start, size = 0, len(view)
+        if self._filled:
+            start = self._fill(view[: self.room])
+        while size - start >= CHUNK:
             self._seal(view[start : start + CHUNK], final=False)
             start += CHUNK
-        self._buffer += view[start:]
-        self.plain_size += len(view)
-        return len(view)
+        if start < size:
+            self._fill(view[start:])
+        self.plain_size += size
+        return size
 
     def flush_chunk(self) -> None:
         """Flush `out`, all of it sealed; raises Usage while bytes are pending."""
         self._check()
-        if self._buffer:
+        if self._filled:
             raise Usage(f"{self.pending} bytes are not sealed yet", f"write {self.room} more")
         self._out.flush()
 
     def close(self) -> None:
         """Seal the pending bytes as the last chunk; `out` stays open. Raises Usage."""
         self._check()
-        if not self._buffer and self._number:
+        if not self._filled and self._number:
             raise Usage(
                 "the last chunk of a sealed payload must not be empty",
                 "write at least one byte of padding before close",
             )
-        self._seal(self._buffer, final=True)
-        self._buffer.clear()
+        self._seal(self._plain[: self._filled], final=True)
+        self._filled = 0
         self._usable = False
 
-    def _seal_buffer(self) -> None:
-        self._seal(self._buffer, final=False)
-        self._buffer.clear()
+    def _fill(self, view: memoryview) -> int:
+        """Put bytes that fit into the open chunk, and seal it once it is full."""
+        size = len(view)
+        self._plain[self._filled : self._filled + size] = view
+        self._filled += size
+        if self._filled == CHUNK:
+            self._seal(self._plain, final=False)
+            self._filled = 0
+        return size
 
-    def _seal(self, chunk: bytes | bytearray | memoryview, final: bool) -> None:
-        sealed = self._cipher.encrypt(_nonce(self._number, final), chunk, None)
+    def _seal(self, chunk: memoryview, final: bool) -> None:
+        sealed = self._sealed[: len(chunk) + TAG]
+        self._cipher.encrypt_into(_nonce(self._number, final), chunk, None, sealed)
         # A number sealed twice would give its text away: after a failed write there is no next try.
         self._number += 1
         self._put(sealed)
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         self._usable = False
         view = memoryview(data)
         while view:  # a raw file may take less than it is given

@@ -103,7 +103,9 @@ class AvCamera:
         self._framer = None if extra[:1] == b"\1" else Framer((width, height), extra)
         if extra[:1] == b"\1" and extra[4] & 3 != 3:
             raise Usage(f"{self.name} keeps its H.264 in an unusual way", _DECODE)
-        self._avcc = extra
+        self._avcc, self._coded_size = extra, (width, height)
+        base = self._video.time_base
+        self._ticks = base.numerator * 10**9, base.denominator
         self._last_ns: int | None = None
 
     def _set_base(self) -> None:
@@ -158,7 +160,7 @@ class AvCamera:
         for packet in self._container.demux(streams):
             if packet.has_sidedata("encryption_info"):
                 raise Usage(f"{self.name} is encrypted", "decrypt it first, where you may")
-            if self.coded and packet.stream is self._video:
+            if self.coded and packet.stream_index == self._video.index:
                 self._keep_coded(packet)
                 yield True
                 continue
@@ -192,21 +194,27 @@ class AvCamera:
         """A picture as it comes, from the first on that can be decoded alone."""
         if not packet.size:
             return
-        size = self._video.codec_context.width, self._video.codec_context.height
-        time_ns = self._picture_time(packet)
+        self._index += 1
+        pts = packet.pts
+        raw_ns = round((self._index - 1) * 1e9 / self.fps) if pts is None else self._ns(pts)
         if self._framer:
-            picture = self._framer.picture(time_ns, bytes(packet))
+            picture = self._framer.picture(raw_ns - self._base_ns, bytes(packet))
         else:
-            key = packet.is_keyframe
+            key, (width, height) = packet.is_keyframe, self._coded_size
+            avcc = self._avcc if key else b""
             data = strip(memoryview(packet))
-            picture = Coded(time_ns, *size, data, key, self._avcc if key else b"")
+            picture = Coded(raw_ns - self._base_ns, width, height, data, key, avcc)
         if picture is None or (self._last_ns is None and not picture.key):
             return
-        raw_ns = time_ns + self._base_ns
         if self._last_ns is not None and raw_ns < self._last_ns:
             raise Failed(f"{self.name} sends pictures out of order", _DECODE)
         self._last_ns = raw_ns
         self._pictures.append(picture)
+
+    def _ns(self, pts: int) -> int:
+        """A time of the video stream; its base is read once, as PyAV makes a fraction each time."""
+        up, down = self._ticks
+        return (pts * up + down // 2) // down
 
     def _picture_time(self, frame: Any) -> int:
         self._index += 1

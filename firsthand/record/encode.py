@@ -94,6 +94,7 @@ def _decoded(picture: Coded) -> av.VideoFrame | None:
     decoder = av.CodecContext.create("h264", "r")
     decoder.extradata = picture.avcc
     decoder.thread_count = 1
+    decoder.options = {"skip_loop_filter": "all"}  # a third less work, and unseen when small
     try:
         frames = [*decoder.decode(av.Packet(bytes(picture.data))), *decoder.decode(None)]
     except av.error.FFmpegError:

@@ -4,12 +4,14 @@ Only the framing changes: no picture is decoded or coded again (ITU-T H.264 anne
 """
 
 import re
+import struct
 from collections.abc import Iterator
 
 from firsthand.errors import Damaged
 from firsthand.record.camera import Coded
 
 _START = re.compile(b"\0\0\1")
+_UNIT = struct.Struct(">IB")
 _IDR, _SEI, _SPS, _PPS, _DELIMITER, _FILLER = 5, 6, 7, 8, 9, 12
 # SEI goes too: an encoder writes its name and settings into it, and a decoder needs none of it.
 _LEFT_OUT = (_SEI, _SPS, _PPS, _DELIMITER, _FILLER)
@@ -33,15 +35,16 @@ def units(data: bytes) -> Iterator[bytes]:
 
 def strip(data: memoryview) -> bytes | memoryview:
     """The same picture in MP4's form (lengths of 4 bytes) without what no decoder needs."""
-    at, kept, whole = 0, [], True
-    while at + 4 < len(data):
-        stop = at + 4 + int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4] & 31 in _LEFT_OUT:
+    at, size, kept, whole = 0, len(data), [], True
+    while at + 4 < size:
+        length, head = _UNIT.unpack_from(data, at)
+        stop = at + 4 + length
+        if head & 31 in _LEFT_OUT:
             whole = False
         else:
-            kept.append(data[at:stop])
+            kept.append((at, stop))
         at = stop
-    return data if whole else b"".join(kept)
+    return data if whole else b"".join(data[start:stop] for start, stop in kept)
 
 
 class Framer:

@@ -29,7 +29,9 @@ from firsthand.segment import MOTION, PARTS, Part, Record, pack_events, pack_mot
 # How far a cut segment reaches: boot ns, pictures, bytes of video.part that hold them, CRC-32.
 MARK = struct.Struct("<3qI")
 MOTION_ROWS = 64  # of a camera that isn't live are sealed at once
-JUDGE_S, JUDGE_CODED_S = 1.0, 10.0  # how often a live camera's picture is judged; decoding costs
+# How often a live picture is judged. A coded one must be decoded for it (20 ms at 2304x1296, on a
+# Pi more), so it's the one of the still: once a segment.
+JUDGE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class OpenSegment:
         self._judged_ns = self.start_ns
         self._last_key_ns: int | None = None
         self._longest_key_ns = 0
+        self._coded_fault = ""
         self._faults_ns: dict[str, int] = {}  # for how long the picture was black, covered, frozen
         self._stop_ns = self.start_ns
         self._motions: list[tuple[int, float, float, float, float, float, float]] = []
@@ -206,11 +209,14 @@ class OpenSegment:
 
     def _write_still(self, picture: Picture | Coded) -> None:
         frame = as_frame(picture)
-        if frame is not None:
-            writer = self._part("still")
-            writer.write([still(frame)], picture.time_ns)
-            self._parts["still"] = writer.close()
-            del self._writers["still"]
+        if frame is None:
+            return
+        writer = self._part("still")
+        writer.write([still(frame)], picture.time_ns)
+        self._parts["still"] = writer.close()
+        del self._writers["still"]
+        if self._live and isinstance(picture, Coded):
+            self._coded_fault = judge(frame)
 
     def _note_key(self, time_ns: int) -> None:
         """How far key pictures lie apart is the camera's own choice: the record says it."""
@@ -220,11 +226,14 @@ class OpenSegment:
 
     def _judge(self, picture: Picture | Coded) -> None:
         same_ns = self._freeze.note(picture)
-        coded = isinstance(picture, Coded)
-        due_ns = self._judged_ns + round((JUDGE_CODED_S if coded else JUDGE_S) * 1e9)
-        if picture.time_ns < due_ns or (frame := as_frame(picture)) is None:
+        if picture.time_ns - self._judged_ns < JUDGE_S * 1e9:
             return
-        fault = judge(frame) or ("frozen" if same_ns >= FROZEN_S * 1e9 else "")
+        if isinstance(picture, Coded):
+            fault = self._coded_fault
+        else:
+            fault = judge(as_frame(picture))
+        if not fault and same_ns >= FROZEN_S * 1e9:
+            fault = "frozen"
         if fault:
             so_far = self._faults_ns.get(fault, 0)
             self._faults_ns[fault] = so_far + picture.time_ns - self._judged_ns

@@ -220,7 +220,8 @@ class _Recorder:
             return
         if not self._open:
             self._begin(sample)
-        self._pass_sound(sample.time_ns)
+        if self._sounds:
+            self._pass_sound(sample.time_ns)
         if isinstance(sample, Sound):
             self._sounds.append(sample)
         elif self._open:
@@ -234,7 +235,7 @@ class _Recorder:
 
     def _is_over(self, sample: Sample) -> bool:
         assert self._open
-        picture = isinstance(sample, Picture | Coded)
+        picture = isinstance(sample, (Picture, Coded))
         over_ns = sample.time_ns - self._open.start_ns - self._segment_ns
         if self._open.avcc:
             if isinstance(sample, Coded) and sample.key:

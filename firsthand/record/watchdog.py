@@ -123,7 +123,7 @@ class Watched:
         yield sample
         if isinstance(sample, Gap):
             self._reach_ns = max(self._reach_ns, sample.stop_ns)
-        if not isinstance(sample, Picture | Coded):
+        if not isinstance(sample, (Picture, Coded)):
             return
         self._reach_ns = sample.time_ns + self._frame_ns
         self._limit_s = max(self._stall_s, 5 * self._frame_ns / 1e9)
@@ -245,7 +245,7 @@ class _Inbox:
         with self._changed:
             if self._closed:
                 return False
-            if isinstance(item, Picture | Coded):
+            if isinstance(item, (Picture, Coded)):
                 self.picture_ns = self._clock.boot_ns()
                 if not self._keep(item):
                     self._dropped += 1
