@@ -3,7 +3,11 @@
 import itertools
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from live import Feed
@@ -113,6 +117,66 @@ def test_d16_a_watched_camera_tells_its_machines_clock(card, device):
     record(camera, card, device, stop=stop)
     camera.close()
     assert [held.kind for held in lines(card, device)] == ["segment", "clock", "segment"]
+
+
+REAL = """
+import sys
+sys.path.insert(0, {here!r})
+from live import Feed, works
+from firsthand.record.card import Card
+from firsthand.record.device import load_device
+from firsthand.record.recorder import record, stop_on_signals
+from firsthand.record.watchdog import Watched
+
+camera = Watched("live", Feed(works()))
+print("ready", flush=True)
+with stop_on_signals() as stop:
+    record(camera, Card({card!r}), load_device({device!r}), stop=stop)
+camera.close()
+"""
+
+
+@pytest.mark.fault("D17")
+def test_d17_a_real_recorder_lives_through_1970_an_hour_back_and_two_years_on(
+    card, device, tmp_path
+):
+    """libfaketime moves the wall clock under a running process, and leaves the boot clock alone."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if library is None:
+        pytest.skip("libfaketime is not installed: apt-get install libfaketime")
+    setting = tmp_path / "time"
+
+    def turn(text: str) -> None:
+        draft = tmp_path / "draft"
+        draft.write_text(text + "\n")
+        draft.replace(setting)
+
+    turn("@1970-01-02 00:00:00")
+    script = REAL.format(
+        here=str(Path(__file__).parent), card=str(card.path), device=str(device.folder)
+    )
+    faked = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(setting)}
+    faked |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, env=os.environ | faked
+    )
+    process.stdout.readline()
+    for text in ("+0", "-3600", "+63072000"):
+        time.sleep(2.2)
+        turn(text)
+    time.sleep(2.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
+    records = lines(card, device)
+    clocks = [held for held in records if held.kind == "clock"]
+    # "learned" where this machine's clock is kept by a battery or by NTP, else it is only a guess
+    assert clocks[0].reason in ("learned", "stepped")
+    assert [held.reason for held in clocks[1:]] == ["stepped", "stepped"]
+    assert records[0].wall_quality == "none"
+    offsets = [held.wall_ns_start - held.boot_ns_start for held in clocks]
+    moves = [after - before for before, after in itertools.pairwise(offsets)]
+    assert moves == pytest.approx([-HOUR_NS, 17521 * HOUR_NS], abs=SECOND_NS)
+    assert sum(held.frames for held in records) > 20 * 6
 
 
 @pytest.mark.fault("D16")
