@@ -27,6 +27,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8707
     passphrase: str = field(default="", repr=False)
+    access_key: str = field(default="", repr=False)
 
     @property
     def database(self) -> str:

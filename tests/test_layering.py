@@ -51,6 +51,8 @@ HOMES = {
     "jinja2": ("web/*",),
     "markupsafe": ("web/*",),
     "uvicorn": ("web/*", "cli/serve.py"),
+    "segno": ("web/*", "cli/person.py"),
+    "prometheus_client": ("web/metrics.py",),
     "torch": ("learn/*", "emulate/*"),
     "numba": ("learn/*",),
     "numpy": ("learn/*", "emulate/*", "simulate/*", "release/*"),

@@ -31,6 +31,8 @@ EXTRAS = {
     "fastapi": "server",
     "jinja2": "server",
     "obstore": "server",
+    "prometheus_client": "server",
+    "segno": "server",
     "sqlalchemy": "server",
     "starlette": "server",
     "uvicorn": "server",

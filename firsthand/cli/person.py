@@ -1,6 +1,8 @@
 """`firsthand person`: people who wear a device."""
 
-from typing import Annotated
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +14,10 @@ from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, opened, when
 from firsthand.consent import erasure, people
 from firsthand.errors import Refused
+
+if TYPE_CHECKING:
+    from firsthand.vault.enrol import Offer
+    from firsthand.vault.vault import Vault
 
 app = noun("People who wear a device.")
 
@@ -51,6 +57,58 @@ def list_(json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = F
     else:
         columns = ["id", "name", "place", "status", "added"]
         table(columns, [[row[name] for name in columns] for row in rows])
+
+
+@app.command("enrol-code", epilog=exits(10, 13))
+def enrol_code(
+    person: PersonName,
+    svg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the QR code there as SVG.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the device, and show its word.")] = True,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make a code by which one more device of a person enrols, once, within ten minutes."""
+    import segno
+
+    from firsthand.vault import enrol
+
+    with opened() as vault:
+        offered = enrol.offer(vault, vault.person(person))
+        code = segno.make(offered.link, error="m", micro=False)
+        if svg:
+            code.save(str(svg), kind="svg", scale=6, border=4, light="white")
+        if json_:
+            shown = {"url": offered.url, "code": offered.code, "link": offered.link}
+            show_json(shown | {"expires": when(offered.expires_ns)})
+            return
+        say(f"on the device: firsthand device enrol {offered.url} {offered.code}")
+        if not svg:
+            code.terminal(compact=True)
+        say(
+            f"it holds until {when(offered.expires_ns)} UTC, for one device; show it to nobody else"
+        )
+        if wait:
+            _await_device(vault, offered)
+
+
+def _await_device(vault: "Vault", offered: "Offer") -> None:
+    from firsthand import enrolment
+    from firsthand.vault import enrol
+
+    say("waiting for the device; Ctrl-C ends the waiting, not the code")
+    device = ""
+    while not device:
+        if vault.now_ns() >= offered.expires_ns:
+            raise Refused("no device used the code in time", "make a new one when it is at hand")
+        time.sleep(0.5)
+        with vault.db.read() as connection:
+            device = enrol.user_of(connection, offered.id)
+    with vault.db.read() as connection:
+        key = people.find_device(connection, device).key
+    word = enrolment.fingerprint(key, vault.keyring.log_key().public)
+    say(f"{device} is enrolled, with the fingerprint {word}")
+    say(f"its own screen must show the same; if not: firsthand device revoke {device}")
 
 
 @app.command(epilog=exits(10, 13))

@@ -12,7 +12,7 @@ from firsthand.cli.output import progress, say, show_json
 from firsthand.cli.vaults import count, length, opened
 from firsthand.errors import Locked, Partial
 from firsthand.record import camera as cameras
-from firsthand.record import recorder
+from firsthand.record import notify, recorder
 from firsthand.record.card import Card
 from firsthand.record.device import Device
 from firsthand.record.ladder import Ladder
@@ -46,13 +46,16 @@ def start(
     try:
         with progress("record", seconds) as move, recorder.stop_on_signals() as asked:
             so_far = recorder.Recorded(session="")
+            service = notify.Service()
 
             def tell(recorded: recorder.Recorded) -> None:
                 nonlocal so_far
                 so_far = recorded
                 move(recorded.footage_ns / 1e9)
+                service.ready(f"recording: {count(recorded.segments, 'segment')}")
 
             def stop() -> bool:
+                service.ping()
                 return asked() or (seconds is not None and so_far.footage_ns >= seconds * 1e9)
 
             done = recorder.record(

@@ -6,6 +6,7 @@ import typer
 
 from firsthand import log
 from firsthand.cli import invocation
+from firsthand.cli.device import members_table, require_heard
 from firsthand.cli.locally import local_devices
 from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import say, show_json, table
@@ -13,7 +14,7 @@ from firsthand.cli.vaults import count, length, opened, when
 from firsthand.consent import people, runs, withhold
 from firsthand.record.card import Card
 from firsthand.release import make
-from firsthand.vault import catalog
+from firsthand.vault import catalog, fleet
 from firsthand.vault.vault import Vault
 
 command = single()
@@ -23,11 +24,18 @@ command = single()
 def status(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what is recorded, stored, waiting, lost and withheld, person by person."""
+    """Show what is recorded, stored, waiting, lost and withheld, person by person.
+
+    Exit code 1 if a device has said nothing for a day.
+    """
     with opened() as vault:
         told = overview(vault)
+        with vault.db.read() as connection:
+            devices = fleet.members(connection, vault.now_ns())
+    told["devices"] = [vars(item) for item in devices]
     if json_:
         show_json(told)
+        require_heard(devices)
         return
     rows = [
         [
@@ -44,6 +52,8 @@ def status(
     ]
     columns = ["person", "status", "segments", "stored", "waiting", "lost", "withheld", "last"]
     table(columns, rows, right="segments waiting lost")
+    if devices:
+        members_table(devices)
     runs_, releases_ = count(told["runs"], "run"), count(told["releases"], "release")
     say(f"{runs_}, {releases_}, {count(told['log_entries'], 'log entry', 'log entries')}")
     if told["passphrase_beside_data"]:
@@ -51,6 +61,7 @@ def status(
             "the root's passphrase lies beside the data: move root.passphrase to a safe place and "
             "set FIRSTHAND_PASSPHRASE"
         )
+    require_heard(devices)
 
 
 def overview(vault: Vault) -> dict[str, Any]:

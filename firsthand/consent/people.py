@@ -114,6 +114,14 @@ def enrol(
     return Device(device, person.id, key, "active")
 
 
+def revoke(connection: Connection, device: str, now_ns: int | None = None) -> None:
+    """Nothing signed by this device's key is taken any more; NotFound, Refused if it is not so."""
+    found = find_device(connection, device)
+    connection.execute(devices.update().where(devices.c.id == device).values(status="revoked"))
+    person = find(connection, found.person)
+    note(connection, "device_revoked", person, now_ns or time.time_ns(), device=device)
+
+
 def find_device(connection: Connection, device: str) -> Device:
     """The device of this id; NotFound if unknown, Refused if revoked while its person takes part.
 

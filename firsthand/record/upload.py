@@ -17,6 +17,7 @@ from firsthand.record import forget
 from firsthand.record.card import Card, Waiting, card_error
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device
+from firsthand.record.health import Pulse
 from firsthand.record.link import Denied, Link, Rejected, Unreached
 from firsthand.record.replace import set_damaged_aside
 from firsthand.record.salvage import salvage
@@ -52,6 +53,7 @@ def carry_home(
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[Carried], None] | None = None,
     patience_s: float | None = None,
+    pulse: Pulse | None = None,
 ) -> Carried:
     """Carry until nothing is left, `stop` says so, or nothing went on for patience_s (None: ever).
 
@@ -64,6 +66,7 @@ def carry_home(
         link = Link(device, clock)
         chance = chance or random.Random()
         carrier = _Carrier(card, device, link, clock, chance, stop, progress, patience_s)
+        carrier.pulse = pulse
         try:
             return carrier.run()
         finally:
@@ -114,17 +117,24 @@ class _Carrier:
         self._done = Carried()
         self._failures = 0
         self._waited_s = 0.0
+        self.pulse: Pulse | None = None
 
     def run(self) -> Carried:
         """Oldest first, until a look at the card finds nothing that could still be carried."""
         try:
             self._settle_first()
+            self._beat()
             while queue := self._queue():
                 for item in queue:
                     self._carry(item)
+                    self._beat()
         except _Stopped:
             self._queue()
         return self._done
+
+    def _beat(self) -> None:
+        if self.pulse:
+            self.pulse.beat(self._link)
 
     def _queue(self) -> list[Waiting]:
         waiting = self._card.waiting()

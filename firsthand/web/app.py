@@ -16,7 +16,17 @@ from starlette.staticfiles import StaticFiles
 
 from firsthand.errors import Error, Failed, NotFound, Usage
 from firsthand.vault.vault import Vault
-from firsthand.web import control, day, footage, ingest, overview, person, run
+from firsthand.web import (
+    control,
+    day,
+    enrol,
+    footage,
+    ingest,
+    metrics,
+    overview,
+    person,
+    run,
+)
 from firsthand.web.footage import Opened
 from firsthand.web.guard import Guard
 from firsthand.web.page import render_error
@@ -33,7 +43,8 @@ def make_app(vault: Vault, *, access_key: str | None) -> FastAPI:
     app.state.vault = vault
     app.state.nonces = Nonces()
     app.state.opened = Opened(vault)
-    for room in (ingest, overview, person, control, day, footage, run):
+    app.state.patience = enrol.Patience()
+    for room in (ingest, enrol, metrics, overview, person, control, day, footage, run):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_middleware(Guard, settings=vault.settings, access_key=access_key, show=_show)

@@ -107,6 +107,10 @@ class Guard:
 
     def _key_check(self, request: Request) -> Response | None:
         name, digest = self._cookie
+        # A scraper keeps no cookie. Browsers send this header by themselves to nobody.
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+        if bearer and hmac.compare_digest(bearer, (self._key or "").encode()):
+            return None
         given = request.query_params.get("key", "")
         if given and hmac.compare_digest(given.encode(), (self._key or "").encode()):
             query = parse_qsl(request.url.query, keep_blank_values=True)

@@ -15,7 +15,7 @@ from firsthand.age import Recipient
 from firsthand.consent import people
 from firsthand.errors import Usage
 from firsthand.policy import Policy, sign_policy
-from firsthand.vault import catalog, forget, ingest
+from firsthand.vault import catalog, fleet, forget, ingest
 from firsthand.vault.vault import Vault
 from firsthand.web.body import MAX_JSON, parse_object, read_body
 from firsthand.web.signed import authenticate
@@ -84,6 +84,17 @@ async def forget_last(request: Request) -> dict[str, Any]:
         return {"receipt": forget.forget(vault, device, parse_object(body))}
 
     return await _signed(request, work)
+
+
+@router.post("/api/heartbeat", status_code=204)
+async def heartbeat(request: Request) -> None:
+    """Keeps what a device says of its own state; see record/health.py."""
+
+    def work(vault: Vault, device: people.Device, body: bytes) -> None:
+        with vault.db.write() as connection:
+            fleet.hear(connection, device.id, vault.now_ns(), parse_object(body))
+
+    await _signed(request, work)
 
 
 async def _signed(request: Request, work: Callable[[Vault, people.Device, bytes], Any]) -> Any:

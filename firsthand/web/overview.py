@@ -13,7 +13,7 @@ from firsthand.config import kind_of
 from firsthand.consent import people, runs
 from firsthand.consent.tables import devices
 from firsthand.errors import NotFound
-from firsthand.vault import catalog
+from firsthand.vault import catalog, fleet
 from firsthand.vault.catalog import uploads
 from firsthand.vault.vault import Vault
 from firsthand.web.page import render
@@ -47,6 +47,7 @@ def overview(request: Request) -> Response:
         proposed = list(reversed(runs.listed(connection)))
         waiting = {run.id: silent(connection, run) for run in proposed[:5]}
         entries = log.size(connection)
+        devices_ = fleet.members(connection, vault.now_ns())
     return render(
         "overview.html",
         wearers=wearers,
@@ -54,6 +55,7 @@ def overview(request: Request) -> Response:
         more_runs=len(proposed) > 5,
         silent=waiting,
         entries=entries,
+        devices=devices_,
         checkpoint=vault.checkpoint() if entries else "",
         kind=kind_of(vault.settings.data),
     )

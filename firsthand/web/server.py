@@ -10,10 +10,11 @@ from contextlib import contextmanager
 import uvicorn
 
 from firsthand.config import Settings
-from firsthand.errors import Failed
+from firsthand.errors import Failed, Usage
 from firsthand.vault.vault import Vault
 from firsthand.web.app import make_app
 
+MIN_KEY = 16  # characters of an access key that somebody chose
 STOP_S = 5  # how long requests under way may take to end
 
 
@@ -88,12 +89,15 @@ def serve(
 ) -> None:
     """Opens the vault of these settings and serves it; `announce` is called once it listens.
 
-    The pages need `access_key`, a random one unless given. Ends on SIGTERM, and on Ctrl-C with
-    KeyboardInterrupt, after requests under way and the vault are closed.
+    The pages need `access_key`: the one given, that of the settings, or a random one. Ends on
+    SIGTERM, and on Ctrl-C with KeyboardInterrupt, after requests under way and the vault are
+    closed.
     """
     vault = Vault(settings)
     try:
-        key = access_key or secrets.token_urlsafe(24)
+        key = access_key or settings.access_key or secrets.token_urlsafe(24)
+        if len(key) < MIN_KEY:
+            raise Usage(f"the access key is shorter than {MIN_KEY} characters", "use a random one")
         server = Server(vault, settings.host, settings.port, key)
         announce(server)
         if server.run() == signal.SIGINT:
