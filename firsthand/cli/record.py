@@ -1,7 +1,8 @@
 """`firsthand record`: record from a camera, a file or a simulated person, and carry it home."""
 
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,14 +10,17 @@ from firsthand.cli import invocation
 from firsthand.cli.locally import device_of, local_devices
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json
-from firsthand.cli.vaults import count, length, opened
-from firsthand.errors import Locked, Partial
+from firsthand.cli.vaults import count, length, moment, opened, when
+from firsthand.errors import Damaged, Error, Failed, Locked, NotFound, Partial, Usage
 from firsthand.record import camera as cameras
 from firsthand.record import notify, recorder
 from firsthand.record.card import Card
 from firsthand.record.device import Device
 from firsthand.record.ladder import Ladder
 from firsthand.record.upload import Carried, carry_home
+
+if TYPE_CHECKING:
+    from firsthand.record.imported import Imported
 
 app = noun("Record from a camera, a file or a simulated person; carry it home.")
 
@@ -110,6 +114,77 @@ def upload(
             f"{count(left, 'segment')} on the card, safe, not carried home",
             'start the vault: "firsthand serve"',
         )
+
+
+@app.command("import", epilog=exits(3, 10, 11, 13, 14))
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Video files.")],
+    person: Wearer = None,
+    taken: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When the one file began, in UTC unless it says so."),
+    ] = None,
+) -> None:
+    """Seal footage of a GoPro, a phone or glasses as this device's own segments."""
+    from firsthand.record.imported import import_file  # PyAV takes 0.2 s
+
+    if taken and len(files) > 1:
+        raise Usage("--taken is the time of one file", "import the files one by one")
+    given_ns = moment(taken) if taken else None
+    device = _device(person)
+    card = Card(device.folder / "card")
+    failed: dict[str, Error] = {}
+    before: Imported | None = None
+    for path in files:
+        try:
+            with progress(path.name) as move, recorder.stop_on_signals() as asked:
+
+                def tell(done: recorder.Recorded, move=move) -> None:  # type: ignore[no-untyped-def]
+                    move(done.footage_ns / 1e9)
+
+                done = import_file(
+                    path,
+                    device,
+                    card,
+                    given_ns=given_ns,
+                    before=before,
+                    stop=asked,
+                    progress=tell,
+                )
+        except (NotFound, Usage, Damaged, Failed) as error:
+            if len(files) > 1:
+                say(error.message)
+            failed[path.name] = error
+            continue
+        before = done
+        _say_imported(path.name, done)
+        if done.done.stopped:
+            raise KeyboardInterrupt
+    try:
+        _say_carried(carry_home(card, device, patience_s=PATIENCE_S))
+    except Locked:
+        say("another carrier, such as a server on this computer, is bringing it home")
+    if len(failed) == len(files) == 1:
+        raise failed.popitem()[1]
+    if failed:
+        raise Partial(f"not imported: {', '.join(failed)}", "what became of each stands above")
+
+
+def _say_imported(name: str, done: "Imported") -> None:
+    recorded, told = done.done, f"{done.motion} motion readings" if done.motion else "no motion"
+    say(
+        f"{name}: {length(recorded.footage_ns / 1e9)} in {count(recorded.segments, 'segment')}, "
+        f"{recorded.frames} pictures, {told}"
+    )
+    source = {
+        "gps": "by its GPS",
+        "file": "by its own date, which may be local time or that of a copy",
+        "given": "as you say",
+    }.get(done.taken.source)
+    if source:
+        say(f"{name}: taken {when(done.taken.wall_ns)} UTC, {source}")
+    else:
+        say(f"{name}: it does not say when it was taken; give --taken if you know")
 
 
 def _say_carried(done: Carried) -> None:

@@ -55,6 +55,11 @@ class AvCamera:
             self.close()
             raise
 
+    @property
+    def origin_ns(self) -> int:
+        """Time 0 of its samples, in ns of the file's own time."""
+        return self._base_ns
+
     def samples(self) -> Iterator[Sample]:
         """Pictures and sound in order of time, from 0 on; a live camera's from the boot clock."""
         try:

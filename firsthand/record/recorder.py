@@ -299,7 +299,8 @@ class _Recorder:
             boot_ns_start=start_ns,
             wall_offset_ns=offset_ns,
             wall_quality=quality,
-            media={"fps_milli": round(self._camera.fps * 1000)},
+            media={"fps_milli": round(self._camera.fps * 1000)}
+            | getattr(self._camera, "media", {}),
             recipient=device.recipient.key_id,
             policy=device.policy,
             checkpoint=f"{receipt.log_index} {receipt.log_root}" if receipt else "",
