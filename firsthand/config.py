@@ -65,6 +65,16 @@ def load(
     return _apply(settings, {k: v for k, v in flags.items() if v is not None}, "flag")
 
 
+def add(folder: Path, name: str, value: str) -> None:
+    """Writes a setting that was not set yet into the data folder's firsthand.toml."""
+    file = folder / "firsthand.toml"
+    held = file.read_text(encoding="utf-8") if file.exists() else ""
+    draft = file.with_name(file.name + ".new")
+    # JSON's strings are TOML's too. In front: behind a table's head it would belong to the table.
+    draft.write_text(f"{name} = {json.dumps(value)}\n{held}", encoding="utf-8")
+    draft.replace(file)
+
+
 def mark(folder: Path, kind: str) -> Path:
     """Makes `folder` a data folder of this kind ("real" or "demo"), or checks that it is one.
 

@@ -151,3 +151,12 @@ def test_the_mark_says_what_it_is_to_other_programs(tmp_path):
     config.mark(tmp_path / "data", "real")
     held = json.loads((tmp_path / "data" / config.MARK).read_text())
     assert held == {"firsthand": 1, "kind": "real"}
+
+
+def test_a_setting_is_added_beside_those_that_stand_there(tmp_path):
+    folder = write(tmp_path / "data", "port = 9000\n")
+    config.add(folder, "vault_url", 'http://a"b:1')
+    found = config.load(folder, {})
+    assert (found.port, found.vault) == (9000, 'http://a"b:1')
+    config.add(tmp_path, "port", "7")
+    assert config.load(tmp_path, {}).port == 7

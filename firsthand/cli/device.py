@@ -1,5 +1,6 @@
 """`firsthand device`: recorders, each bound to a person."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,10 +38,13 @@ def enrol(
     card: CardPath = None,
 ) -> None:
     """Make this computer a device, by the code of `firsthand person enrol-code` at the vault."""
-    data = invocation.settings().data
+    settings = invocation.settings()
+    data = settings.data
     if config.kind_of(data) != "demo":
         config.mark(data, "real")
     done = enrol_device(data / "devices", *split_link(url, code), card)
+    if not settings.vault_url:  # else every command would look for the vault on this computer
+        config.add(data, "vault_url", done.device.vault_url)
     say(f"enrolled as {done.device.name}, with the fingerprint {done.fingerprint}")
     say("the vault must show the same; if not, revoke it there")
 
@@ -49,11 +53,18 @@ def enrol(
 def install(
     camera: Annotated[
         str, typer.Option(help="A camera, as for `firsthand record start`.")
-    ] = "picamera2:",
+    ] = "picamera2:0",
     card: CardPath = None,
     user: Annotated[
         str, typer.Option(metavar="NAME", help="Account that records; made if it is missing.")
     ] = "firsthand",
+    button: Annotated[
+        int | None, typer.Option(metavar="PIN", help="Button to ground (BCM number).")
+    ] = None,
+    led: Annotated[int | None, typer.Option(metavar="PIN", help="LED (BCM number).")] = None,
+    haptic: Annotated[
+        int | None, typer.Option(metavar="PIN", help="Haptic motor (BCM number).")
+    ] = None,
     root: Annotated[
         Path,
         typer.Option(metavar="FOLDER", help="Write below this folder and start nothing."),
@@ -63,15 +74,23 @@ def install(
     ] = False,
 ) -> None:
     """Record and carry home from power-on, as services of systemd."""
+    run = units.command if root == Path("/") else None
+    if run and os.geteuid() != 0:
+        raise Failed("installing services needs root", "run it with sudo")
     if remove:
-        gone = units.remove(root)
+        gone = units.remove(root, run)
         say(f"removed: {', '.join(gone)}" if gone else "nothing was installed")
         return
     settings = invocation.settings()
     device = device_of(settings, None)
     place = prepare_card(device, card)
-    plan = units.Plan(camera, settings.data.resolve(), place.resolve(), user)
-    written = units.install(plan, root)
+    plan = units.Plan(
+        *(camera, settings.data.resolve(), place.resolve(), user),
+        button=button,
+        led=led,
+        haptic=haptic,
+    )
+    written = units.install(plan, root, run)
     say(f"written: {', '.join(written)}" if written else "all is as it should be")
     say(f"{device.name} records from power-on, as {user}, onto {place.resolve()}")
 

@@ -1,7 +1,7 @@
 """Services of systemd that record and carry home from power-on, without anyone at a terminal.
 
-Two units, so that neither the network nor the vault can hold up a recording: the recorder, which
-reaches no network, and the uploader, which reaches no camera.
+Units of their own, so that neither the network nor the vault can hold up a recording: the recorder,
+which reaches no network, the uploader, which reaches no camera, and the panel: button and LED.
 """
 
 import grp
@@ -16,6 +16,8 @@ from pathlib import Path
 from firsthand.errors import Failed, Usage
 
 RECORDER, UPLOADER = "firsthand-recorder.service", "firsthand-uploader.service"
+PANEL = "firsthand-panel.service"
+PINS = range(28)  # BCM numbers on the header of a Raspberry Pi
 UNITS = Path("etc/systemd/system")
 ACCOUNT = Path("etc/sysusers.d/firsthand.conf")
 # The unit names those of them that the machine has: by an unknown one it would never start.
@@ -105,22 +107,54 @@ RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 WantedBy=multi-user.target
 """
 
+_PANEL = """\
+# Written by "firsthand device install"; it writes this file anew.
+[Unit]
+Description=Firsthand button and indicator
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart=:{python} -m firsthand --data {data} device panel{pins}
+Restart=always
+RestartSec=2
+TimeoutStopSec=10
+MemoryMax=100M
+TasksMax=32
+OOMScoreAdjust=-500
+{groups}DevicePolicy=closed
+DeviceAllow=char-gpiochip rw
+RestrictAddressFamilies=AF_UNIX AF_NETLINK
+IPAddressDeny=any
+{common}
+[Install]
+WantedBy=multi-user.target
+"""
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What is installed: which camera, where keys and card lie, and who records."""
+    """What is installed: which camera, where keys and card lie, who records, on which pins."""
 
     camera: str
     data: Path
     card: Path
     user: str
     python: str = sys.executable
+    button: int | None = None
+    led: int | None = None
+    haptic: int | None = None
 
     def files(self, root: Path) -> dict[Path, str]:
         """Every file to be written, relative to the root."""
         for name, value in (("camera", self.camera), ("user", self.user)):
             if not value or not value.isprintable():
                 raise Usage(f"{value!r} is no {name}")
+        named = {"button": self.button, "led": self.led, "haptic": self.haptic}
+        pins = {name: pin for name, pin in named.items() if pin is not None}
+        if set(pins.values()) - set(PINS) or len(set(pins.values())) < len(pins):
+            raise Usage(
+                "pins are different numbers from 0 to 27", "count them as BCM does (see docs)"
+            )
         paths = (self.data, self.card, Path(self.python))
         at_home = any(path.parts[1:2] in (("home",), ("root",)) for path in paths)
         groups = [name for name in GROUPS if name in _names(root / "etc/group", grp.getgrall)]
@@ -138,11 +172,14 @@ class Plan:
             "network": "RestrictAddressFamilies=AF_UNIX AF_NETLINK"
             + (" AF_INET AF_INET6\n" if online else "\nIPAddressDeny=any\n"),
         }
+        values["pins"] = "".join(f" --{name} {pin}" for name, pin in pins.items())
         values["common"] = _COMMON.format(**values)
         found = {
             UNITS / RECORDER: _RECORDER.format(**values),
             UNITS / UPLOADER: _UPLOADER.format(**values),
         }
+        if pins:
+            found[UNITS / PANEL] = _PANEL.format(**values)
         if (root / ACCOUNT).exists() or not _exists(root, self.user):
             found[ACCOUNT] = f'u {self.user} - "Firsthand recorder"\n'
         return found
@@ -151,21 +188,19 @@ class Plan:
 def install(
     plan: Plan, root: Path = Path("/"), run: Callable[[list[str]], None] | None = None
 ) -> list[str]:
-    """Writes what differs and returns its names; at the true root also starts the services.
+    """Writes what differs below a root and returns its names; `run` starts it, None does not.
 
     Doing it again changes nothing. Failed if it is not allowed, or systemd is not there.
     """
-    live = root == Path("/")
-    if live:
-        _require_root()
-    written = [path for path, text in plan.files(root).items() if _write(root / path, text)]
-    for name in (RECORDER, UPLOADER):
+    files = plan.files(root)
+    written = [path for path, text in files.items() if _write(root / path, text)]
+    names = [path.name for path in files if path.suffix == ".service"]
+    for name in names:
         wanted = root / UNITS / "multi-user.target.wants" / name
         wanted.parent.mkdir(parents=True, exist_ok=True)
         if not wanted.is_symlink():
             wanted.symlink_to(f"/{UNITS}/{name}")
-    if live:
-        run = run or _run
+    if run:
         if (root / ACCOUNT).exists():
             run(["systemd-sysusers", str(root / ACCOUNT)])
         for folder in (plan.data, plan.card):
@@ -173,26 +208,34 @@ def install(
         if written:
             run(["systemctl", "daemon-reload"])
         # "restart" also starts what is not running; unchanged units only make sure of that.
-        run(["systemctl", "restart" if written else "start", RECORDER, UPLOADER])
+        run(["systemctl", "restart" if written else "start", *names])
     return [f"/{path}" for path in written]
 
 
 def remove(root: Path = Path("/"), run: Callable[[list[str]], None] | None = None) -> list[str]:
     """Stops the services and removes what `install` wrote; account, keys and footage stay."""
-    live = root == Path("/")
-    found = [name for name in (RECORDER, UPLOADER) if (root / UNITS / name).exists()]
-    if not found:
-        return []
-    run = run or _run
-    if live:
-        _require_root()
+    found = [name for name in (RECORDER, UPLOADER, PANEL) if (root / UNITS / name).exists()]
+    if found and run:
         run(["systemctl", "stop", *found])
     for name in found:
         (root / UNITS / "multi-user.target.wants" / name).unlink(missing_ok=True)
         (root / UNITS / name).unlink()
-    if live:
+    if found and run:
         run(["systemctl", "daemon-reload"])
     return [f"/{UNITS}/{name}" for name in found]
+
+
+def command(arguments: list[str]) -> None:
+    """Runs a command of the system; Failed with what it said."""
+    try:
+        subprocess.run(arguments, check=True, capture_output=True, text=True, timeout=120)
+    except FileNotFoundError as error:
+        raise Failed(f"{arguments[0]} is not here", "this needs a machine with systemd") from error
+    except subprocess.SubprocessError as error:
+        told = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1:]
+        raise Failed(
+            f'"{" ".join(arguments)}" failed: {" ".join(told)}', 'see "journalctl -u firsthand-*"'
+        ) from error
 
 
 def _write(path: Path, text: str) -> bool:
@@ -235,20 +278,3 @@ def _give(folder: Path, user: str) -> None:
                 os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
     except (OSError, KeyError) as error:
         raise Failed(f"cannot give {folder} to {user}: {error}", "check that it exists") from error
-
-
-def _require_root() -> None:
-    if os.geteuid() != 0:
-        raise Failed("installing services needs root", "run it with sudo")
-
-
-def _run(command: list[str]) -> None:
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    except FileNotFoundError as error:
-        raise Failed(f"{command[0]} is not here", "this needs a machine with systemd") from error
-    except subprocess.SubprocessError as error:
-        told = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1:]
-        raise Failed(
-            f'"{" ".join(command)}" failed: {" ".join(told)}', "see: journalctl -u firsthand-*"
-        ) from error

@@ -1,6 +1,8 @@
 """The services: systemd itself checks them, and installing twice changes nothing."""
 
 import configparser
+import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -11,7 +13,16 @@ import pytest
 
 from firsthand.errors import Failed, Usage
 from firsthand.record import install as units
-from firsthand.record.install import ACCOUNT, RECORDER, UNITS, UPLOADER, Plan, install, remove
+from firsthand.record.install import (
+    ACCOUNT,
+    PANEL,
+    RECORDER,
+    UNITS,
+    UPLOADER,
+    Plan,
+    install,
+    remove,
+)
 
 PLAN = Plan("picamera2:", Path("/var/lib/firsthand"), Path("/mnt/card"), "nobody")
 
@@ -23,21 +34,38 @@ def unit(root, name):
     return read
 
 
-def unreachable(command):
-    raise AssertionError(f"ran {command}")
-
-
 def test_installing_twice_changes_nothing_and_removing_leaves_nothing_of_it(tmp_path):
-    written = install(PLAN, tmp_path, unreachable)
+    written = install(PLAN, tmp_path)
     assert written == [f"/{UNITS}/{RECORDER}", f"/{UNITS}/{UPLOADER}"]
     before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
-    assert install(PLAN, tmp_path, unreachable) == []
+    assert install(PLAN, tmp_path) == []
     assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-    changed = install(replace(PLAN, camera="v4l2:/dev/video0"), tmp_path, unreachable)
+    changed = install(replace(PLAN, camera="v4l2:/dev/video0"), tmp_path)
     assert changed == [f"/{UNITS}/{RECORDER}"]
-    assert len(remove(tmp_path, unreachable)) == 2
+    assert len(remove(tmp_path)) == 2
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
-    assert remove(tmp_path, unreachable) == []
+    assert remove(tmp_path) == []
+
+
+def test_what_is_written_is_started_and_owned_and_only_a_change_starts_it_anew(tmp_path):
+    me = pwd.getpwuid(os.getuid()).pw_name
+    data, card = tmp_path / "data", tmp_path / "card"
+    (data / "devices").mkdir(parents=True)
+    card.mkdir()
+    plan = replace(PLAN, data=data, card=card, user=me)
+    ran: list[list[str]] = []
+    install(plan, tmp_path / "root", ran.append)
+    assert ran == [["systemctl", "daemon-reload"], ["systemctl", "restart", RECORDER, UPLOADER]]
+    ran.clear()
+    install(plan, tmp_path / "root", ran.append)
+    assert ran == [["systemctl", "start", RECORDER, UPLOADER]]
+    ran.clear()
+    remove(tmp_path / "root", ran.append)
+    assert ran == [["systemctl", "stop", RECORDER, UPLOADER], ["systemctl", "daemon-reload"]]
+    ran.clear()
+    with pytest.raises(Failed, match="cannot give"):
+        install(replace(plan, user="fh-nobody-has-this"), tmp_path / "root", ran.append)
+    assert ran == [["systemd-sysusers", str(tmp_path / "root" / ACCOUNT)]]
 
 
 def test_both_start_at_boot_and_are_started_again_for_ever(tmp_path):
@@ -73,6 +101,20 @@ def test_the_recorder_gets_what_its_plan_needs_and_no_more(plan, recorder, tmp_p
     assert {name: service.get(name) for name in recorder} == recorder
     assert service["Type"] == "notify"
     assert service["User"] == "nobody"
+
+
+def test_button_and_led_get_a_service_that_reaches_pins_and_nothing_else(tmp_path):
+    install(replace(PLAN, button=17, led=27), tmp_path)
+    service = unit(tmp_path, PANEL)["Service"]
+    assert service["ExecStart"].endswith(" device panel --button 17 --led 27")
+    assert service["DeviceAllow"] == "char-gpiochip rw"
+    assert len(remove(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("pins", [{"button": 28}, {"led": -1}, {"led": 3, "haptic": 3}])
+def test_pins_that_cannot_be_are_refused(pins, tmp_path):
+    with pytest.raises(Usage, match="from 0 to 27"):
+        install(replace(PLAN, **pins), tmp_path)
 
 
 def test_an_account_is_made_only_where_it_is_missing(tmp_path):
@@ -113,8 +155,8 @@ needs_systemd = pytest.mark.skipif(
 @pytest.mark.parametrize("camera", ["picamera2:", "rtsp://10.0.0.2/x y'\"\\%n;#"])
 def test_systemd_finds_nothing_wrong_with_the_units(camera, tmp_path):
     card = tmp_path / "my card"
-    install(Plan(camera, tmp_path / "data", card, "root"), tmp_path)
-    files = [str(tmp_path / UNITS / name) for name in (RECORDER, UPLOADER)]
+    install(Plan(camera, tmp_path / "data", card, "root", button=17), tmp_path)
+    files = [str(tmp_path / UNITS / name) for name in (RECORDER, UPLOADER, PANEL)]
     told = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *files],
         capture_output=True,
@@ -136,10 +178,10 @@ def test_systemd_finds_something_wrong_where_there_is(tmp_path):
 
 
 @needs_systemd
-@pytest.mark.parametrize(("name", "exposure"), [(RECORDER, 25), (UPLOADER, 25)])
+@pytest.mark.parametrize(("name", "exposure"), [(RECORDER, 25), (UPLOADER, 25), (PANEL, 25)])
 def test_systemd_rates_the_services_as_well_confined(name, exposure, tmp_path):
     """In tenths; 92 to 96 is what a service without any of this gets."""
-    install(PLAN, tmp_path)
+    install(replace(PLAN, button=17), tmp_path)
     told = subprocess.run(
         [
             *("systemd-analyze", "security", "--offline=yes", f"--threshold={exposure}"),
@@ -153,6 +195,6 @@ def test_systemd_rates_the_services_as_well_confined(name, exposure, tmp_path):
 
 def test_a_command_that_fails_is_told():
     with pytest.raises(Failed, match=r"systemd|not here"):
-        units._run(["systemctl-that-is-not-there"])
+        units.command(["systemctl-that-is-not-there"])
     with pytest.raises(Failed, match='"false" failed'):
-        units._run(["false"])
+        units.command(["false"])

@@ -17,7 +17,7 @@ from firsthand.errors import Failed, Locked, NotFound, Refused, Usage
 from firsthand.record.card import Card
 from firsthand.record.enrol import enrol as enrol_device
 from firsthand.record.enrol import split_link
-from firsthand.vault import enrol
+from firsthand.vault import catalog, enrol, reading
 from firsthand.web.enrol import FAILURES, Patience
 from firsthand.web.signed import Busy
 
@@ -46,6 +46,23 @@ def test_two_programs_enrol_a_device_and_show_the_same_fingerprint(vault, url, a
     (folder,) = (tmp_path / "pi" / "devices").glob("*/device.json")
     assert Card(folder.parent / "card").waiting() == []
     assert not (tmp_path / "pi" / "devices" / "enrolling.key").exists()
+
+
+def test_a_device_enrolled_by_a_code_records_and_carries_home(vault, url, ana, tmp_path):
+    pi = tmp_path / "pi"
+    offered = enrol.offer(vault, ana)
+    for arguments in (
+        ["device", "enrol", f"{url}#{offered.code}"],
+        ["record", "start", "--camera", "lavfi:testsrc2=size=64x48:rate=4", "--seconds", "2"],
+        ["record", "upload"],
+    ):
+        started = firsthand(pi, *arguments)
+        _, errors = started.communicate(timeout=60)
+        assert started.returncode == 0, errors
+    with vault.db.read() as connection:
+        (stored,) = catalog.of_person(connection, ana.id)
+    assert stored.record["frames"] >= 8
+    assert reading.read_part(vault, stored.id, "video", "self", "test")[4:8] == b"ftyp"
 
 
 def test_an_enrolled_device_is_believed_by_the_vault(vault, url, ana, tmp_path):
