@@ -97,7 +97,7 @@ def install(
 
 @app.command("list", epilog=exits(10))
 def list_(json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """At the vault: list each device's last word; exit code 1 if one is silent for a day."""
+    """At the vault: list each device's last word; exit code 1 if one is silent for 20 hours."""
     from firsthand.vault import fleet
 
     with opened() as vault, vault.db.read() as connection:
@@ -128,7 +128,7 @@ def members_table(found: Sequence["Member"]) -> None:
 
 
 def require_heard(found: Sequence["Member"]) -> None:
-    """Failed, naming them, if devices have been silent for a day."""
+    """Failed, naming them, if devices have been silent too long."""
     silent = [
         f"{item.device} of {item.wearer} ({length(item.silent_s)})" for item in found if item.silent
     ]

@@ -26,7 +26,7 @@ def status(
 ) -> None:
     """Show what is recorded, stored, waiting, lost and withheld, person by person.
 
-    Exit code 1 if a device has said nothing for a day.
+    Exit code 1 if a device has said nothing for 20 hours.
     """
     with opened() as vault:
         told = overview(vault)

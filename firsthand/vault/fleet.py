@@ -15,7 +15,8 @@ from firsthand.consent.tables import devices, people
 from firsthand.db import metadata
 from firsthand.errors import Usage
 
-SILENT_S = 86_400  # longer is an alarm: a night without Wi-Fi is not
+# Longer is an alarm, which so comes within a day. A day worn away from Wi-Fi, 14 to 16 h, is none.
+SILENT_S = 20 * 3600
 HISTORY = 200  # words kept of each device: over a day, at one in ten minutes
 
 # What a heartbeat may say, and between which bounds.

@@ -74,7 +74,7 @@ def _of_vault(connection: Connection) -> Iterator[GaugeMetricFamily]:
 
 def _of_fleet(found: Sequence[fleet.Member]) -> Iterator[GaugeMetricFamily]:
     yield _one("firsthand_devices", "active devices that send heartbeats", len(found))
-    silent = _each("firsthand_device_silent", "1 if the device said nothing for a day")
+    silent = _each("firsthand_device_silent", "1 if the device said nothing for 20 hours")
     heard = _each("firsthand_device_heard_timestamp_seconds", "when the device was last heard")
     for item in found:
         silent.add_metric([item.device], float(item.silent))

@@ -17,8 +17,9 @@ from test_gpmf import gps, payload, sensor
 
 from firsthand.errors import Failed, NotFound
 from firsthand.record.card import Card
-from firsthand.record.imported import Telemetry, import_file
+from firsthand.record.imported import import_file
 from firsthand.record.salvage import salvage
+from firsthand.record.telemetry import Telemetry
 from firsthand.segment import iter_events, iter_motion
 
 SAID_NS = 1_714_557_600 * SECOND_NS  # 2024-05-01 10:00:00 UTC

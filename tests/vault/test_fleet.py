@@ -1,4 +1,4 @@
-"""The fleet: last words, short histories, and the alarm after a day of silence."""
+"""The fleet: last words, short histories, and the alarm before a day of silence is over."""
 
 import pytest
 
@@ -19,13 +19,13 @@ def hear(vault, device, body):
         fleet.hear(connection, device.id, vault.now_ns(), body)
 
 
-def test_a_device_is_silent_after_a_day_and_not_before(vault, device, clock):
+def test_a_silent_device_is_told_within_a_day_and_not_after_a_day_worn(vault, device, clock):
     assert members(vault) == []  # a computer that sends no heartbeats is not missed
     hear(vault, device, {"waiting_bytes": 5})
-    clock.now_ns += 24 * HOUR_NS
+    clock.now_ns += 16 * HOUR_NS
     (member,) = members(vault)
     assert (member.silent, member.body, member.wearer) == (False, {"waiting_bytes": 5}, "ana")
-    clock.now_ns += 1
+    clock.now_ns += 8 * HOUR_NS - 1
     assert members(vault)[0].silent
     hear(vault, device, {})
     assert not members(vault)[0].silent

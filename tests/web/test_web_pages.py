@@ -51,6 +51,7 @@ def paths(home) -> list[str]:
         f"/runs/{home.run.id}",
         "/report",
         ana,
+        f"{ana}/devices",
         f"/people/{home.bo.id}",
         day,
         f"{day}?at=08:06",
