@@ -15,7 +15,9 @@ from firsthand.errors import Damaged, Error, Failed, Locked, NotFound, Partial, 
 from firsthand.record import camera as cameras
 from firsthand.record import notify, recorder
 from firsthand.record.card import Card
+from firsthand.record.clock import Clock
 from firsthand.record.device import Device
+from firsthand.record.health import Pulse
 from firsthand.record.ladder import Ladder
 from firsthand.record.upload import Carried, carry_home
 
@@ -103,7 +105,9 @@ def upload(
             def tell(carried: Carried, move=move) -> None:  # type: ignore[no-untyped-def]
                 move(carried.stored + carried.refused)
 
-            done = carry_home(card, _at_vault(device), patience_s=patience, progress=tell)
+            done = carry_home(
+                card, _at_vault(device), patience_s=patience, progress=tell, pulse=_pulse(card)
+            )
         left += done.left
         if json_:
             show_json(vars(done))
@@ -203,6 +207,12 @@ def _device(person: str | None) -> Device:
         return _at_vault(device_of(settings, None))
     with opened() as vault:
         return _at_vault(device_of(settings, vault.person(person).id))
+
+
+def _pulse(card: Card) -> Pulse | None:
+    """Heartbeats of a device that stands alone; a computer beside its vault would be missed."""
+    alone = not (invocation.settings().data / "vault").exists()
+    return Pulse(card, Clock()) if alone else None
 
 
 def _at_vault(device: Device) -> Device:

@@ -17,7 +17,7 @@ from firsthand.errors import Failed, Locked, NotFound, Refused, Usage
 from firsthand.record.card import Card
 from firsthand.record.enrol import enrol as enrol_device
 from firsthand.record.enrol import split_link
-from firsthand.vault import catalog, enrol, reading
+from firsthand.vault import catalog, enrol, fleet, reading
 from firsthand.web.enrol import FAILURES, Patience
 from firsthand.web.signed import Busy
 
@@ -61,6 +61,9 @@ def test_a_device_enrolled_by_a_code_records_and_carries_home(vault, url, ana, t
         assert started.returncode == 0, errors
     with vault.db.read() as connection:
         (stored,) = catalog.of_person(connection, ana.id)
+        said = [body for _, body in fleet.history(connection, stored.device)]
+    # Enrolled; then, when the recording had carried itself home, an empty card.
+    assert [body.get("segments_waiting") for body in said] == [None, 0]
     assert stored.record["frames"] >= 8
     assert reading.read_part(vault, stored.id, "video", "self", "test")[4:8] == b"ftyp"
 
