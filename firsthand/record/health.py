@@ -74,13 +74,17 @@ class Pulse:
         self._every_ns = round(every_s * 1e9)
         self._sent_ns: int | None = None
 
+    def is_due(self) -> bool:
+        """Whether it is time for one."""
+        passed_ns = self._clock.boot_ns() - (self._sent_ns or 0)
+        return self._sent_ns is None or passed_ns >= self._every_ns
+
     def beat(self, link: Link) -> bool:
         """Sends one if it is due; whether the vault took it. Call it while the vault answers."""
-        now_ns = self._clock.boot_ns()
-        if self._sent_ns is not None and now_ns - self._sent_ns < self._every_ns:
+        if not self.is_due():
             return False
         # Also when it fails: a vault that can't be reached is not asked for this all the time.
-        self._sent_ns = now_ns
+        self._sent_ns = self._clock.boot_ns()
         with contextlib.suppress(Error, OSError):
             link.ask("POST", "/api/heartbeat", self._said())
             return True

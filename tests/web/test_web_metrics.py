@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rig import call
+from test_web_pages import Strict
 
 from firsthand.cli.device import require_heard
 from firsthand.errors import Failed
@@ -58,7 +59,9 @@ def test_a_silent_device_raises_the_alarm_everywhere(vault, server, pi, monkeypa
     monkeypatch.setattr(vault, "now_ns", lambda: later_ns)
     assert figures(server)["firsthand_device_silent", pi.name] == 1
     cookie = call(server.url, "GET", f"/?key={KEY}").headers["set-cookie"].split(";")[0]
-    assert "silent for 20 h" in call(server.url, "GET", "/", None, {"Cookie": cookie}).text
+    shown = call(server.url, "GET", "/", None, {"Cookie": cookie}).text
+    assert "silent for 20 h" in shown
+    assert Strict(shown).inline == []
     with vault.db.read() as connection:
         found = fleet.members(connection, vault.now_ns())
     with pytest.raises(Failed, match=f"silent: {pi.name} of ana"):
