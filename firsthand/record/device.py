@@ -4,7 +4,7 @@
     signing.key   the Ed25519 seed that signs records and requests, base64, readable by its owner
     chain.json    where the chain of records stands (chain.py)
 
-It holds no key that opens footage. Enrolment, which tells the vault the public key, is not here.
+It holds no key that opens footage. Enrolment, which tells the vault the public key, is in enrol.py.
 """
 
 import base64
