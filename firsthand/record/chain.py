@@ -43,7 +43,7 @@ class Chain:
         """The next number, never given before."""
         self._check(card)
         if self._is_lost:
-            self._taken = (self._taken // JUMP + 1) * JUMP
+            self._taken += JUMP
             self._prev, self._is_lost = "", False
         if not (self._given == self._taken > self._signed and self._is_unused(card)):
             self._taken += 1

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -249,10 +250,25 @@ def _told(record: dict[str, Any]) -> bool:
 def missing_records(connection: Connection, person: str, waiting: Sequence[int] = ()) -> int:
     """How many numbered records of a person's devices are neither held nor known to wait.
 
-    A device numbers its records from 1 without a hole; `waiting` are numbers still on its card.
+    A device numbers its records from 1 without a hole; `waiting` are numbers still on its card. One
+    that lost count begins its chain anew a million numbers on: those in between never were.
     """
     query = sa.select(segments.c.device, segments.c.seq).where(segments.c.person == person)
     held: dict[str, set[int]] = {}
     for row in connection.execute(query):
-        held.setdefault(row.device, set()).add(row.seq)
-    return sum(len({*range(1, max(each))} - each - {*waiting}) for each in held.values())
+        held.setdefault(row.device, {0}).add(row.seq)
+    missing = 0
+    for device, numbers in held.items():
+        for before, after in pairwise(sorted(numbers)):
+            if after - before > _JUMP and not _prev(connection, device, after):
+                continue
+            missing += len({*range(before + 1, after)} - {*waiting})
+    return missing
+
+
+_JUMP = 100_000  # a hole so wide may be a chain begun anew
+
+
+def _prev(connection: Connection, device: str, seq: int) -> str:
+    found = find_record(connection, device, seq)
+    return found.record["prev"] if found else ""

@@ -44,7 +44,7 @@ def open_upload(
         raise Usage(f"record {record.seq} names {record.object_size} bytes, too many")
     digest = record.hash()
     with vault.db.write() as connection:
-        held = _held(connection, record, digest)
+        held = _held(vault, connection, record, digest)
         if held is not None:
             return {"receipt": held}
         refusal = _refusal(vault, connection, record, digest)
@@ -141,7 +141,7 @@ def _complete(vault: Vault, upload: str, device: str) -> dict[str, Any]:
     try:
         file_keys = _join(vault, key, upload, numbers, record, row.headers)
         with vault.db.write() as connection:
-            receipt = _held(connection, record, digest)
+            receipt = _held(vault, connection, record, digest)
             if receipt is None:
                 receipt = _refusal(vault, connection, record, digest)
             if receipt is None:
@@ -197,7 +197,9 @@ def abort(vault: Vault, upload: str, device: str) -> None:
     _drop_parts(vault, upload, [number for number, _ in _parts(row.size_bytes, row.part_size)])
 
 
-def _held(connection: Connection, record: Record, digest: str) -> dict[str, Any] | None:
+def _held(
+    vault: Vault, connection: Connection, record: Record, digest: str
+) -> dict[str, Any] | None:
     held = catalog.find_record(connection, record.device, record.seq)
     if held is None:
         return None
@@ -205,6 +207,9 @@ def _held(connection: Connection, record: Record, digest: str) -> dict[str, Any]
         refusal = catalog.forgetting(connection, record.device, digest)
         if refusal is not None:  # what came late was replaced by a forgotten record
             return refusal
+        if record.kind == "gap" and record.media.get("replaces") == held.record_hash:
+            # Its card overwrote or damaged what had come home: the segment stays, the gap is moot.
+            return _receipt(vault, connection, record, digest, held.log_index, "stored", "")
         raise Refused(
             f"device {record.device} signed two different records numbered {record.seq}",
             "its key may be copied: revoke the device and enrol it anew",

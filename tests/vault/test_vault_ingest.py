@@ -732,3 +732,34 @@ def test_an_object_that_went_missing_or_was_changed_is_named_by_a_check(vault, p
     assert len(faults) == 2
     assert any(segments[0].id in fault and "missing" in fault for fault in faults)
     assert any(segments[1].id in fault and "changed" in fault for fault in faults)
+
+
+def test_numbers_that_a_device_skipped_when_it_lost_count_are_not_missing(
+    vault, person, device, make_segment
+):
+    device.hand_in(make_segment())
+    device.seq, device.prev = 1_000_003, ""
+    device.hand_in(make_segment(start_s=60))
+    with vault.db.read() as connection:
+        assert catalog.missing_records(connection, person.id) == 0
+    device.seq += 1_000_000  # with a link to the one before: those did exist
+    device.hand_in(make_segment(start_s=120))
+    with vault.db.read() as connection:
+        assert catalog.missing_records(connection, person.id) == 1_000_000
+
+
+def test_a_gap_in_the_place_of_a_segment_that_came_home_leaves_the_segment(
+    vault, person, device, make_segment
+):
+    made = make_segment()
+    device.hand_in(made)
+    device.seq = made.record.seq
+    gap = make_segment({}, reason="overwritten", media={"replaces": made.record.hash()})
+    receipt = device.hand_in(gap)["receipt"]
+    assert (receipt["kind"], receipt["record_hash"]) == ("stored", gap.record.hash())
+    with vault.db.read() as connection:
+        held = catalog.find_record(connection, device.id, made.record.seq)
+    assert (held.kind, held.record_hash) == ("segment", made.record.hash())
+    device.seq = made.record.seq
+    with pytest.raises(Refused):
+        device.hand_in(make_segment({}, reason="overwritten", media={"replaces": "another"}))
