@@ -1,6 +1,6 @@
 """`firsthand record`: record from a camera, a file or a simulated person, and carry it home."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +9,7 @@ import typer
 from firsthand.cli import invocation
 from firsthand.cli.locally import device_of, local_devices
 from firsthand.cli.nouns import exits, noun
-from firsthand.cli.output import progress, say, show_json
+from firsthand.cli.output import event, progress, say, show_json
 from firsthand.cli.vaults import count, length, moment, opened, when
 from firsthand.errors import Damaged, Error, Failed, Locked, NotFound, Partial, Usage
 from firsthand.record import camera as cameras
@@ -19,6 +19,7 @@ from firsthand.record.clock import Clock
 from firsthand.record.device import Device
 from firsthand.record.health import Pulse
 from firsthand.record.ladder import Ladder
+from firsthand.record.status import status
 from firsthand.record.upload import Carried, carry_home
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def start(
                 device,
                 stop=stop,
                 progress=tell,
+                event=event,
                 ladder=Ladder() if opened_camera.live else None,
             )
     finally:
@@ -189,6 +191,46 @@ def _say_imported(name: str, done: "Imported") -> None:
         say(f"{name}: taken {when(done.taken.wall_ns)} UTC, {source}")
     else:
         say(f"{name}: it does not say when it was taken; give --taken if you know")
+
+
+@app.command(epilog=exits(10, 14))
+def card(
+    person: Wearer = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(metavar="GB", help="Use so much of the disk; 0: all that it holds."),
+    ] = None,
+    overwrite: Annotated[
+        bool | None,
+        typer.Option(
+            "--overwrite/--keep",
+            help="When the card is full, let new footage replace the oldest, sent or not.",
+        ),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show how full this computer's card is and how long it lasts, or change its settings."""
+    held = Card(_device(person).folder / "card")
+    if budget is not None and not 0 <= budget < 1e9:
+        raise Usage(
+            f"a budget of {budget:g} GB makes no sense", "give gigabytes, or 0 for no limit"
+        )
+    if budget is not None or overwrite is not None:
+        held.choose(None if budget is None else round(budget * 1e9), overwrite)
+    now = status(held)
+    if json_:
+        show_json(asdict(now))
+        return
+    say(f"{now.percent} % full, room for {length(now.hours_left * 3600)}")
+    segments, gaps = count(now.segments, "segment"), count(now.gaps, "gap")
+    say(f"{segments} of {length(now.waiting_s)} and {gaps} wait")
+    if now.damaged:
+        say(f"{now.damaged} changed on the card, kept in {held.path / 'damaged'}")
+    say(
+        "when it is full, new footage replaces the oldest"
+        if now.overwrites
+        else "when it is full, it takes nothing more; nothing is deleted"
+    )
 
 
 def _say_carried(done: Carried) -> None:

@@ -55,7 +55,8 @@ class Listing:
 
     def add(self, name: str, record: Record) -> None:
         """Remember a folder that was just closed."""
-        self._append([_listed(self._ready / name, record)])
+        row = self._known[name] = _listed(self._ready / name, record)
+        self._append([row])
 
     def read(self) -> list[Listed]:
         """All closed folders whose record can be read, oldest first."""
@@ -102,7 +103,7 @@ class Listing:
             with contextlib.suppress(ValueError, TypeError):  # torn, or of another version
                 row = Listed(*json.loads(line))
                 if [type(value) for value in astuple(row)] == _KINDS:
-                    self._known[row.name] = row
+                    self._known.setdefault(row.name, row)
         self._lines = len(lines)
 
     def _append(self, rows: Iterable[Listed]) -> None:

@@ -5,13 +5,14 @@ import pytest
 from recording import SECOND_NS, NumberedCamera, segments
 
 from firsthand.errors import Damaged, Failed, Locked, NotFound, Usage
+from firsthand.record import listing
 from firsthand.record.card import Card
-from firsthand.record.chain import open_chain
+from firsthand.record.chain import folder_name, open_chain
 from firsthand.record.device import create_device, load_device
 from firsthand.record.durable import append_durably
 from firsthand.record.recorder import record
 from firsthand.record.status import status
-from firsthand.segment import Receipt, sign_receipt
+from firsthand.segment import Receipt, sign_receipt, sign_record
 
 
 def receipt_for(item, keys, **changes):
@@ -124,6 +125,38 @@ def test_status_counts_what_waits_and_how_long_the_card_lasts(card, device, keys
     assert now.hours_left == pytest.approx(now.room_bytes / (now.waiting_bytes / 10 * 3600))
     assert not now.all_home
     assert now.last_receipt is None
+
+
+def test_a_card_with_weeks_on_it_is_known_without_opening_its_folders(card, device, monkeypatch):
+    record(NumberedCamera(1), card, device)
+    one = segments(card)[0]
+    for seq in range(2, 300):
+        folder = card.path / "ready" / folder_name(seq, one.record.session)
+        folder.mkdir()
+        held = replace(one.record, seq=seq)
+        (folder / "record.json").write_text(json.dumps(sign_record(held, device.key)))
+    assert len(Card(card.path).waiting()) == 299  # opened once, and noted
+    opened, look = [], listing._look
+    monkeypatch.setattr(listing, "_look", lambda folder: opened.append(folder) or look(folder))
+    again = Card(card.path)
+    assert status(again).segments == 299
+    assert again.room().used_bytes > 0
+    assert not opened
+    index = card.path / "index.jsonl"
+    lines = index.read_bytes().splitlines(keepends=True)
+    index.write_bytes(b"".join([*lines[:-2], lines[-1][:20]]))  # torn, and one lost
+    Card(card.path).waiting()
+    assert len(opened) == 2
+
+
+def test_what_the_index_says_of_folders_that_are_gone_is_dropped(card, device):
+    record(NumberedCamera(1), card, device)
+    line = json.dumps(["0000000009-gone", "segment", "", *[1] * 7]).encode() + b"\n"
+    with open(card.path / "index.jsonl", "ab") as file:
+        file.write(line * 3000)
+    (item,) = Card(card.path).waiting()
+    assert item.folder == segments(card)[0].folder
+    assert len((card.path / "index.jsonl").read_bytes().splitlines()) == 1
 
 
 def test_a_device_is_the_same_after_loading(device):

@@ -214,20 +214,6 @@ def test_d18_time_zones_summer_time_and_leap_seconds_change_nothing(
 
 
 @pytest.mark.fault("D19")
-def test_d19_a_chain_restored_from_an_old_image_never_uses_a_number_again(card, device):
-    path = device.folder / "chain.json"
-    record(NumberedCamera(1), card, device)
-    image = path.read_bytes()
-    record(NumberedCamera(2), card, device, segment_s=0.5)
-    path.write_bytes(image)
-    record(NumberedCamera(1), card, device)
-    names = [(item.record.seq, item.record.session) for item in card.waiting()]
-    assert [seq for seq, _ in names] == [1, 2, 3, 4, 5, 6]
-    assert len({session for _, session in names}) == 3
-    assert json.loads(path.read_bytes())["taken"] == 6
-
-
-@pytest.mark.fault("D19")
 def test_d19_each_start_is_a_session_of_its_own_whatever_the_machine_says(card, device):
     for _ in range(3):
         record(NumberedCamera(0.5), card, device)

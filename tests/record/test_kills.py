@@ -146,8 +146,9 @@ def test_d2_killed_at_any_call_of_recording_it_leaves_one_valid_chain(
 @pytest.fixture(scope="module")
 def left_open(victim, tmp_path_factory) -> Path:
     """A card on which one segment is closed and one was being recorded."""
+    whole = victim.run("record", victim.new(tmp_path_factory.mktemp("whole") / "day"))
     folder = victim.new(tmp_path_factory.mktemp("left") / "open")
-    victim.run("record", folder, "fdatasync", 24)
+    victim.run("record", folder, "fdatasync", whole["fdatasync"] * 3 // 4)
     assert list((folder / "card" / "open").iterdir())
     return folder
 

@@ -227,7 +227,7 @@ def test_a_write_error_in_mid_segment_leaves_a_cut_segment(card, device, keys, m
     monkeypatch.undo()
     item = segments(card)[0]
     assert item.record.cut
-    assert {each.reason for each in one_chain(card, device)} == {"cut", "card"}
+    assert {each.reason for each in one_chain(card, device)} >= {"cut", "card"}
     assert pictures(open_parts(item, keys.ingest)["video"])
 
 
