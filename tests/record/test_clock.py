@@ -13,7 +13,6 @@ import pytest
 from live import Feed
 from recording import SECOND_NS, NumberedCamera, segments
 
-from firsthand.record.camera import Picture
 from firsthand.record.clock import Clock
 from firsthand.record.recorder import record
 from firsthand.record.watchdog import Watched
@@ -228,12 +227,3 @@ def lines_of_any_session(card, device):
     records = [verify_record(item.envelope, device.key.public) for item in card.waiting()]
     assert all(after.seq == before.seq + 1 for before, after in itertools.pairwise(records))
     return records
-
-
-def test_a_picture_from_before_the_clock_was_read_is_no_trouble(card, device):
-    class Early(NumberedCamera):
-        def samples(self):
-            yield Picture(-SECOND_NS, *self.size, rgb=bytes(160 * 120 * 3))
-            yield from super().samples()
-
-    assert record(Early(1, sound_hz=0, senses=False), card, device).frames == 9
