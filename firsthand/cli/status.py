@@ -13,6 +13,7 @@ from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, length, opened, when
 from firsthand.consent import people, runs, withhold
 from firsthand.record.card import Card
+from firsthand.record.chain import parse_name
 from firsthand.release import make
 from firsthand.vault import catalog, fleet
 from firsthand.vault.vault import Vault
@@ -68,7 +69,9 @@ def overview(vault: Vault) -> dict[str, Any]:
     """What `status --json` prints."""
     waiting: dict[str, list[int]] = {}
     for device in local_devices(vault.settings):
-        on_card = [item.record.seq for item in Card(device.folder / "card").waiting()]
+        on_card = [
+            parse_name(item.folder.name)[0] for item in Card(device.folder / "card").waiting()
+        ]
         waiting.setdefault(device.person, []).extend(on_card)
     with vault.db.read() as connection:
         rows = [
