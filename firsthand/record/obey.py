@@ -32,7 +32,7 @@ class Obeyed:
         self._outage = outage  # why the card takes nothing, or empty
         self._reason = ""
         self._since_ns = self._until_ns = 0  # of what is held back, so far as it isn't told
-        self._not_before_ns = 0
+        self._not_before_ns = -(2**63)
         self._step = self._told_step = Step()
         self._seen_ns: int | None = None  # the last picture
         self._lost = ""  # why there are no pictures, by the camera's own word
