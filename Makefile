@@ -16,7 +16,7 @@ SETUP    := $(VENV)/.setup
 SETUP_DEV := $(VENV)/.setup-dev
 
 .DEFAULT_GOAL := demo
-.PHONY: demo setup test check bench serve docs faults clean help
+.PHONY: demo setup test check bench serve docs faults servers clean help
 
 demo: $(SETUP) ## set up and run the demo (FOOTAGE="a.mp4 b.mp4" for your own recordings)
 	$(BIN)/firsthand --data $(DATA) demo $(foreach clip,$(FOOTAGE),--footage "$(clip)")
@@ -42,6 +42,10 @@ docs: $(SETUP) ## write docs/commands.md from the commands' own help
 
 faults: $(SETUP_DEV) ## cut, break, fill, damage and interrupt, in full; prints a table by row
 	FIRSTHAND_FAULTS=full $(BIN)/python -m pytest -n 2 -m fault
+
+servers: ## start PostgreSQL and Ceph for the tests that need them (Debian's packages)
+	tests/servers/postgres start >/dev/null
+	tests/servers/ceph-rgw start >/dev/null
 
 clean: ## remove .venv, caches and build output; never data
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,13 +21,17 @@ class Settings:
     """Where things are. Empty URLs mean: inside the data folder."""
 
     data: Path = Path("firsthand-data")
-    database_url: str = ""
+    database_url: str = field(default="", repr=False)  # may hold a password
     store_url: str = ""
     vault_url: str = ""
     host: str = "127.0.0.1"
     port: int = 8707
     passphrase: str = field(default="", repr=False)
     access_key: str = field(default="", repr=False)
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    s3_access_key: str = ""
+    s3_secret_key: str = field(default="", repr=False)
 
     @property
     def database(self) -> str:

@@ -1,22 +1,32 @@
 """The database: SQLite by default, PostgreSQL by another URL.
 
 Each room declares its own tables on `metadata`; this file opens the database, makes missing
-tables, and hands out transactions.
+tables, and hands out transactions. One writer at a time in both: the log's next index, a receipt
+and its row rest on what the writer has just read.
 """
 
+import contextlib
+import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, OperationalError
 
-from firsthand.errors import Damaged, Failed, Locked
+from firsthand.errors import Damaged, Failed, Locked, Refused, Usage
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_MS = 30_000  # how long one connection waits for another
+TRIES = 100
+# Writers of one PostgreSQL database queue for this lock; every process takes the same number.
+WRITE_LOCK = int.from_bytes(b"firsthan", "big")
+# SQLite's locks and shared memory don't hold across machines: two writers would tear the file.
+UNFIT = re.compile("nfs|cifs|smb|9p|afs|ceph|lustre|gluster|gpfs|ocfs|gfs|sshfs|davfs|s3fs|rclone")
+SYNCHRONOUS = "FULL"  # in WAL mode NORMAL loses commits at a power cut, and a receipt may not be
 metadata = sa.MetaData()
 
 
@@ -29,24 +39,22 @@ class Database:
         if schema is None:
             column = sa.Column("version", sa.Integer, primary_key=True)
             schema = sa.Table("schema", tables, column)
-        parsed = sa.make_url(url)
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine = sa.create_engine(parsed)
-        if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _sqlite_settings)
-            event.listen(self.engine, "begin", _sqlite_begin)
+        parsed = _parse(url)
+        if parsed.get_backend_name() == "sqlite":
+            self.engine = _sqlite(parsed)
+        else:
+            self.engine = _postgres(parsed)
         try:
             with self.engine.begin() as connection:
+                if self.engine.dialect.name == "postgresql":
+                    _check_postgres(connection)
                 tables.create_all(connection)
                 versions = connection.scalars(sa.select(schema.c.version)).all()
                 if not versions:
                     connection.execute(schema.insert().values(version=SCHEMA_VERSION))
         except DatabaseError as error:
-            raise Failed(
-                f"cannot open the database {parsed.database}: {error.orig}",
-                "check that the folder can be written and that the file is a database",
-            ) from error
+            said = str(error.orig).partition("\n")[0]
+            raise Failed(f"cannot open the database {parsed.database}: {said}", _OPEN) from error
         if versions and versions[0] != SCHEMA_VERSION:
             raise Damaged(
                 f"database has schema {versions[0]}, this program knows {SCHEMA_VERSION}",
@@ -62,16 +70,21 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection in a transaction that only reads, one snapshot throughout."""
-        reading = self.engine.connect().execution_options(firsthand_readonly=True)
-        with _explained(), reading as connection:
+        options: dict[str, object] = {"firsthand_readonly": True}
+        if self.engine.dialect.name == "postgresql":
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with _explained(), self.engine.connect() as connection:
+            connection.execution_options(**options)
             yield connection
 
     def compact(self) -> None:
-        """Rewrites the file so that deleted rows are gone from free pages and write-ahead log.
+        """Rewrites the tables so that deleted rows are gone from free pages and write-ahead log.
 
-        Locked if other connections keep it from that.
+        Locked if other connections keep it from that. PostgreSQL's write-ahead log is its own
+        business: old segments are overwritten as they are used again.
         """
-        if self.engine.dialect.name != "sqlite":
+        if self.engine.dialect.name == "postgresql":
+            _vacuum(self.engine)
             return
         raw = self.engine.raw_connection()
         try:
@@ -101,23 +114,154 @@ def _explained() -> Iterator[None]:
     """Turns what the database cannot do (a full disk, a long lock) into an error with a hint."""
     try:
         yield
+    except DataError as error:  # a NUL in a text, a number beyond 64 bits
+        raise Usage("a text or a number is not one that the database can hold") from error
     except OperationalError as error:
+        said = str(error.orig).partition("\n")[0]
         raise Failed(
-            f"the database failed: {error.orig}",
+            f"the database failed: {said}",
             "if the disk is full, make room; then run it again: nothing was half written",
         ) from error
+
+
+def _parse(url: str) -> sa.URL:
+    """The URL of a database that we know; Usage."""
+    try:
+        parsed = sa.make_url(url)
+        name = parsed.get_backend_name()
+    except sa.exc.ArgumentError:
+        raise Usage("database_url is no URL of a database", _KNOWN) from None
+    if name not in ("sqlite", "postgresql"):
+        raise Usage(f"database_url names {name}, which is not known", _KNOWN)
+    return parsed.set(drivername="postgresql+psycopg") if name == "postgresql" else parsed
+
+
+_KNOWN = "give sqlite:////absolute/file.db or postgresql://user:password@host/database"
+_OPEN = "check that it can be written and is a database, or that its server runs and lets you in"
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    """An engine over a file; Refused where SQLite can't keep what it promises."""
+    if url.database and not url.database.startswith("file:"):
+        folder = Path(url.database).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        kind = file_system(folder.resolve())
+        if UNFIT.search(kind):
+            raise Refused(
+                f"{url.database} lies on {kind}, where SQLite may lose what it has committed",
+                "put it on a disk of this machine, or use PostgreSQL: database_url",
+            )
+    engine = sa.create_engine(url)
+    event.listen(engine, "connect", _sqlite_settings)
+    event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def file_system(folder: Path, mounts: str | None = None) -> str:
+    """The kind of file system that a folder lies on, or "" where the system does not say."""
+    if mounts is None:
+        try:
+            mounts = Path("/proc/self/mountinfo").read_text()
+        except OSError:
+            return ""
+    found: tuple[int, str] = (-1, "")
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split(" ")
+        # Spaces and the like stand there as \040. Of two mounts on one place the later one counts.
+        point = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), fields[4])
+        if folder.is_relative_to(point) and len(point) >= found[0]:
+            found = len(point), right.split(" ")[0]
+    return found[1]
 
 
 def _sqlite_settings(connection, _record) -> None:  # type: ignore[no-untyped-def]
     # The driver must not start transactions by itself; _sqlite_begin does.
     connection.isolation_level = None
-    # FULL: in WAL mode NORMAL loses commits at a power cut, and a receipt may not be lost.
-    settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
-    for pragma in (f"busy_timeout={BUSY_MS}", *settings):
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    _use_wal(connection)
+    for pragma in (f"synchronous={SYNCHRONOUS}", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    # SQLite answers what it could do, not what it was asked.
+    ((mode,),) = connection.execute("PRAGMA journal_mode").fetchall()
+    ((synchronous,),) = connection.execute("PRAGMA synchronous").fetchall()
+    if mode != "wal" or synchronous < 2:
+        raise Refused(
+            f"SQLite works with journal_mode {mode} and synchronous {synchronous} here,"
+            " and a power cut could undo a receipt",
+            "put the database on a disk of this machine, or use PostgreSQL: database_url",
+        )
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # Of several processes that make a new file at once, SQLite turns some away without waiting.
+    for attempt in range(TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if attempt == TRIES - 1:
+                raise
+            time.sleep(0.05)
 
 
 def _sqlite_begin(connection: Connection) -> None:
     # IMMEDIATE: two writers queue here, instead of one failing halfway through.
     readonly = connection.get_execution_options().get("firsthand_readonly")
     connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+
+def _postgres(url: sa.URL) -> sa.Engine:
+    """An engine over a server; connections that the server closed are opened anew."""
+    try:
+        engine = sa.create_engine(
+            url,
+            # Not REPEATABLE READ: its snapshot would date from before the wait for the lock.
+            isolation_level="READ COMMITTED",
+            pool_pre_ping=True,
+            connect_args={"options": _options(url)},
+        )
+    except ModuleNotFoundError as error:
+        raise Failed(
+            "PostgreSQL needs psycopg, which is not installed",
+            'run: pip install "firsthand[postgres]"',
+        ) from error
+    event.listen(engine, "begin", _postgres_begin)
+    return engine
+
+
+def _options(url: sa.URL) -> str:
+    given = url.query.get("options", "")
+    asked = f"-c lock_timeout={BUSY_MS} -c idle_in_transaction_session_timeout=600000"
+    return f"{asked} {given if isinstance(given, str) else ' '.join(given)}"
+
+
+def _check_postgres(connection: Connection) -> None:
+    """Refused where a server was told to lose commits at a power cut."""
+    for name in ("fsync", "synchronous_commit"):
+        if connection.exec_driver_sql(f"SHOW {name}").scalar() == "off":
+            raise Refused(
+                f"the PostgreSQL server runs with {name} off: a power cut could undo a receipt",
+                f"set {name} = on in postgresql.conf",
+            )
+
+
+def _postgres_begin(connection: Connection) -> None:
+    if not connection.get_execution_options().get("firsthand_readonly"):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+
+
+def _vacuum(engine: sa.Engine) -> None:
+    """Rewrites every table of ours: a plain VACUUM leaves deleted bytes until they are reused."""
+    with engine.connect() as plain:
+        connection = plain.execution_options(isolation_level="AUTOCOMMIT", firsthand_readonly=True)
+        names = sa.inspect(connection).get_table_names()
+        quote = engine.dialect.identifier_preparer.quote
+        try:
+            for name in names:
+                connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {quote(name)}")
+        except OperationalError as error:
+            raise _in_use(engine) from error
+        # Lets the server remove the old files now; who may not ask waits for its next checkpoint.
+        with contextlib.suppress(DatabaseError):
+            connection.exec_driver_sql("CHECKPOINT")

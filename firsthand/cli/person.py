@@ -123,7 +123,7 @@ def erase(
     with opened() as vault:
         with vault.db.read() as connection:
             found = people.find(connection, person)
-            segments = catalog.of_person(connection, found.id)
+            segments = catalog.spans(connection, found.id)
         if not yes:
             size = sum(segment.size_bytes for segment in segments)
             told = count(len(segments), "segment")

@@ -88,7 +88,7 @@ def overview(vault: Vault) -> dict[str, Any]:
 
 
 def _person(connection: Any, person: people.Person, waiting: list[int]) -> dict[str, Any]:
-    stored = catalog.of_person(connection, person.id)
+    stored = catalog.spans(connection, person.id)
     kept_back = [(item.start_ns, item.stop_ns) for item in withhold.of(connection, person.id)]
     withheld_ns = sum(
         (segment.stop_ns - segment.start_ns)

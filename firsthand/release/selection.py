@@ -71,7 +71,7 @@ def _pieces(connection: Connection, person: people.Person) -> tuple[dict[str, li
     breaks = _breaks(connection, person.id)
     found: dict[str, list[Piece]] = {}
     kept_back_ns, last_ns = 0, None
-    for segment in catalog.of_person(connection, person.id):
+    for segment in catalog.spans(connection, person.id):
         left = withhold.subtract(segment.start_ns, segment.stop_ns, taken)
         kept_back_ns += segment.stop_ns - segment.start_ns - sum(b - a for a, b in left)
         for start_ns, stop_ns in _whole_seconds(segment, left):
@@ -82,7 +82,7 @@ def _pieces(connection: Connection, person: people.Person) -> tuple[dict[str, li
     return found, kept_back_ns
 
 
-def _whole_seconds(segment: catalog.Segment, left: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _whole_seconds(segment: catalog.Span, left: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Each interval shrunk to the segment's whole seconds (its key frames) where it was cut."""
     shrunk = []
     for start_ns, stop_ns in left:

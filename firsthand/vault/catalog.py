@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -33,7 +33,23 @@ segments = sa.Table(
     sa.Column("receipt", sa.JSON, nullable=False),
     sa.Column("log_index", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("device", "seq"),
-    sa.Index("segment_by_time", "person", "start_ns"),
+)
+# A day of a person is read from this index alone: 840 rows from one place, not from 840 places.
+sa.Index(
+    "segment_by_time",
+    *(segments.c[name] for name in ("person", "start_ns", "seq", "stop_ns")),
+    *(segments.c[name] for name in ("kind", "state", "id", "size_bytes")),
+)
+# Segments last a minute. The few that last longer than an hour have an index of their own, so that
+# all others are found by their beginning.
+LONG_NS = 3600 * 10**9
+_LONG = sa.text(f"stop_ns - start_ns > {LONG_NS}")
+sa.Index(
+    "segment_long",
+    segments.c.person,
+    segments.c.start_ns,
+    sqlite_where=_LONG,
+    postgresql_where=_LONG,
 )
 parts = sa.Table(
     "segment_part",
@@ -57,6 +73,8 @@ uploads = sa.Table(
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("part_size", sa.BigInteger, nullable=False),
     sa.Column("opened_ns", sa.BigInteger, nullable=False),
+    sa.Column("object", sa.String, nullable=False),  # the key that its bytes will have
+    sa.Column("multipart", sa.String, nullable=False),  # the store's own id of the upload
 )
 
 # What a device was asked to forget: each request with its receipt, and for each record that a
@@ -90,6 +108,26 @@ class Segment:
     state: str
     receipt: dict[str, Any]
     log_index: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return (self.stop_ns - self.start_ns) / 1e9
+
+
+class Span(NamedTuple):
+    """When a stored segment was, and how large it is: what most questions need of it."""
+
+    id: str
+    start_ns: int
+    stop_ns: int
+    size_bytes: int
+    seq: int
+
+    @property
+    def day(self) -> str:
+        """The UTC day in which it began."""
+        return day_of(self.start_ns)
 
     @property
     def duration_s(self) -> float:
@@ -161,6 +199,35 @@ def of_person(
     return [Segment(**row._mapping) for row in rows]
 
 
+def spans(
+    connection: Connection, person: str, start_ns: int = -(2**63), stop_ns: int = 2**63 - 1
+) -> list[Span]:
+    """As `of_person`, but only what an index holds: a day of 840 takes under a millisecond."""
+    since_ns = max(-(2**63), start_ns - LONG_NS)
+    bounds = {"person": person, "start_ns": start_ns, "stop_ns": stop_ns, "since_ns": since_ns}
+    found = [Span(*row) for row in connection.execute(_SPANS, bounds)]
+    if since_ns > -(2**63):
+        long = [Span(*row) for row in connection.execute(_LONG_SPANS, bounds)]
+        if long:
+            return sorted([*found, *long], key=lambda span: (span.start_ns, span.seq))
+    return found
+
+
+_BASE = (
+    sa.select(*(segments.c[name] for name in Span._fields))
+    .where(
+        segments.c.person == sa.bindparam("person"),
+        segments.c.start_ns < sa.bindparam("stop_ns"),
+        segments.c.stop_ns > sa.bindparam("start_ns"),
+        segments.c.kind == "segment",
+        segments.c.state == "stored",
+    )
+    .order_by(segments.c.start_ns, segments.c.seq)
+)
+_SPANS = _BASE.where(segments.c.start_ns >= sa.bindparam("since_ns"))
+_LONG_SPANS = _BASE.where(segments.c.start_ns < sa.bindparam("since_ns"), _LONG)
+
+
 def gaps(connection: Connection, person: str) -> Sequence[Segment]:
     """Records of a person that hold no footage but say why, by time."""
     query = sa.select(segments).where(segments.c.person == person, segments.c.kind != "segment")
@@ -185,7 +252,8 @@ def generation(connection: Connection, person: str, day: str) -> int:
 
 def days(connection: Connection, person: str) -> Sequence[tuple[str, int, int]]:
     """(day, segments, footage in ns) for each UTC day with footage of a person."""
-    length = sa.func.sum(segments.c.stop_ns - segments.c.start_ns)
+    # PostgreSQL's sum of whole numbers is a decimal one.
+    length = sa.cast(sa.func.sum(segments.c.stop_ns - segments.c.start_ns), sa.BigInteger)
     query = sa.select(segments.c.day, sa.func.count(), length).where(
         segments.c.person == person, segments.c.kind == "segment", segments.c.state == "stored"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from firsthand.errors import NotFound
+from firsthand.vault import ingest
 from firsthand.vault.catalog import segments, uploads
 from firsthand.vault.vault import Vault
 
@@ -25,7 +26,7 @@ def check(vault: Vault, progress: Callable[[int, int], None] | None = None) -> F
     """Re-hashes every object the catalogue names and lists those it does not; changes nothing."""
     with vault.db.read() as connection:
         known = connection.execute(sa.select(segments).where(segments.c.object != "")).all()
-        open_uploads = set(connection.scalars(sa.select(uploads.c.id)))
+        joined = set(connection.scalars(sa.select(uploads.c.object)))
     faults, total = [], 0
     for number, row in enumerate(known, 1):
         digest = hashlib.sha256()
@@ -40,7 +41,7 @@ def check(vault: Vault, progress: Callable[[int, int], None] | None = None) -> F
                 faults.append(f"object of segment {row.id} of person {row.person} was changed")
         if progress is not None:
             progress(number, len(known))
-    named = {row.object for row in known}
+    named = {row.object for row in known} | joined
     orphans = [key for key in vault.store.keys("segments") if key not in named]
-    orphans += [key for key in vault.store.keys("uploads") if key.split("/")[1] not in open_uploads]
+    orphans += [f"uploads/{stray.upload}" for stray in ingest.strays(vault)]
     return Findings(len(known), total, faults, sorted(orphans))

@@ -11,7 +11,7 @@ from firsthand import log, tlog
 from firsthand.consent import erasure
 from firsthand.consent.tables import devices
 from firsthand.crypto import unwrap, wrap
-from firsthand.vault import catalog, enrol, fleet
+from firsthand.vault import catalog, enrol, fleet, ingest
 from firsthand.vault.catalog import parts, segments, uploads
 from firsthand.vault.vault import Vault, file_key_aad
 
@@ -63,9 +63,9 @@ def _drop_uploads(vault: Vault, person: str) -> None:
     with vault.db.write() as connection:
         mine = sa.select(devices.c.id).where(devices.c.person == person)
         where = uploads.c.device.in_(mine)
-        for upload in connection.scalars(sa.select(uploads.c.id).where(where)).all():
-            for key in list(vault.store.keys(f"uploads/{upload}")):
-                vault.store.delete(key)
+        # Within the transaction: no upload that is just being verified can be stored meanwhile.
+        for upload in connection.execute(sa.select(uploads).where(where)).all():
+            ingest.discard(vault, upload)
         connection.execute(uploads.delete().where(where))
 
 

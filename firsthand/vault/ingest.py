@@ -8,6 +8,9 @@ import base64
 import hashlib
 import hmac
 import secrets
+import sys
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,21 +19,27 @@ from sqlalchemy.exc import IntegrityError
 
 from firsthand import age, log
 from firsthand.consent import erasure, people
-from firsthand.crypto import wrap
+from firsthand.crypto import canonical, wrap
 from firsthand.errors import Damaged, Error, NotFound, Refused, Usage
 from firsthand.segment import Receipt, Record, sign_receipt, verify_record
 from firsthand.vault import catalog
 from firsthand.vault.catalog import StoredPart, uploads
+from firsthand.vault.s3 import Begun
 from firsthand.vault.vault import Vault, file_key_aad
 
 # S3's least part size; a broken link costs at most one part.
 PART_SIZE = 5 << 20
 MAX_OBJECT = 2 << 30
 URL_LIFETIME_S = 3600
+# What a device began and left alone for so long is thrown away; it begins again and loses nothing.
+STALE_S = 7 * 86_400
 
 
 def open_upload(
-    vault: Vault, device: people.Device, envelope: dict[str, Any], headers: dict[str, str]
+    vault: Vault,
+    device: people.Device,
+    envelope: dict[str, Any],
+    headers: dict[str, str],
 ) -> dict[str, Any]:
     """Begins, or finds again, the upload of a signed record.
 
@@ -42,47 +51,120 @@ def open_upload(
         raise Refused(f"record {record.seq} is not by device {device.id} of its person")
     if record.object_size > MAX_OBJECT:
         raise Usage(f"record {record.seq} names {record.object_size} bytes, too many")
+    if b"\\u0000" in canonical(record.to_json()):
+        raise Usage(f"record {record.seq} holds a NUL character", "no text of a device has one")
     digest = record.hash()
+    upload = f"{record.seq}-{digest}"
     with vault.db.write() as connection:
-        held = _held(vault, connection, record, digest)
-        if held is not None:
-            return {"receipt": held}
-        refusal = _refusal(vault, connection, record, digest)
-        if refusal is not None:
-            return {"receipt": refusal}
-        if record.object_size == 0:
-            return {"receipt": _store(vault, connection, record, digest, "", {})}
-        upload = f"{record.seq}-{digest}"
-        known = connection.execute(sa.select(uploads).where(uploads.c.id == upload)).first()
-        if known is not None:
-            return {"upload": known.id, "part_size": known.part_size}
+        receipt = _settled(vault, connection, record, digest)
+        if receipt is None and record.object_size == 0:
+            receipt = _store(vault, connection, record, digest, "", {})
+        known = None if receipt is not None else _known(connection, upload)
+    if receipt is not None:
+        return {"receipt": receipt}
+    if known is None:
         _open_headers(vault, record, headers)  # else its bytes would travel in vain
-        connection.execute(
-            uploads.insert().values(
-                id=upload,
-                device=device.id,
-                envelope=envelope,
-                headers={part.name: headers[part.name] for part in record.parts},
-                size_bytes=record.object_size,
-                part_size=PART_SIZE,
-                opened_ns=vault.now_ns(),
-            )
-        )
-    return {"upload": upload, "part_size": PART_SIZE}
+        receipt, known = _begin(vault, upload, record, envelope, headers)
+        if receipt is not None:
+            return {"receipt": receipt}
+    assert known is not None
+    return {"upload": known.id, "part_size": known.part_size}
 
 
-def missing_parts(vault: Vault, upload: str, device: str) -> tuple[list[dict], list[dict]]:
-    """(parts held, parts to send): each {"number", "size"}, the latter with a signed "url" path."""
+def _begin(
+    vault: Vault, upload: str, record: Record, envelope: dict[str, Any], headers: dict[str, str]
+) -> tuple[dict[str, Any] | None, sa.Row | None]:
+    """(a receipt that came meanwhile, or None; the upload's row), begun by us or someone faster."""
+    # Outside of any transaction: nobody waits for a store that is far away.
+    fresh = _fresh(vault)
+    with vault.db.write() as connection:
+        receipt = _settled(vault, connection, record, record.hash())
+        known = _known(connection, upload)
+        ours = receipt is None and known is None
+        if ours:
+            row = {
+                "id": upload,
+                "device": record.device,
+                "envelope": envelope,
+                "headers": {part.name: headers[part.name] for part in record.parts},
+                "size_bytes": record.object_size,
+                "part_size": PART_SIZE,
+                "opened_ns": vault.now_ns(),
+            }
+            connection.execute(uploads.insert().values(**row, **fresh))
+            known = _known(connection, upload)
+    if not ours:
+        vault.store.abort(fresh["object"], fresh["multipart"])
+    return receipt, known
+
+
+def _fresh(vault: Vault) -> dict[str, str]:
+    """A new place for an object, and the store's id of the parts it will be made of."""
+    key = f"segments/{secrets.token_hex(16)}"
+    return {"object": key, "multipart": vault.store.begin(key)}
+
+
+def _settled(
+    vault: Vault, connection: Connection, record: Record, digest: str
+) -> dict[str, Any] | None:
+    """The receipt of a record that is held, or whose person's consent is over."""
+    held = _held(vault, connection, record, digest)
+    return _refusal(vault, connection, record, digest) if held is None else held
+
+
+def missing_parts(
+    vault: Vault, upload: str, device: str, md5s: dict[int, str] | None = None
+) -> tuple[list[dict], list[dict]]:
+    """(parts held, parts to send): each {"number", "size"}, the latter with its signed "url".
+
+    A part whose MD5 is given, in base64, gets a URL at which a store takes no other bytes.
+    """
     row = _upload(vault, upload, device)
+    held = _sizes(vault, row)
+    if held is None:  # the store forgot it: begin anew
+        row = _renew(vault, row)
+        held = {}
     have, need = [], []
     for number, size in _parts(row.size_bytes, row.part_size):
-        held = vault.store.size(_part_key(upload, number)) == size
         part = {"number": number, "size": size}
-        if held:
+        if held.get(number) == size:
             have.append(part)
         else:
-            need.append(part | {"url": _part_url(vault, upload, number)})
+            md5 = (md5s or {}).get(number, "")
+            need.append(part | {"url": _part_url(vault, row, number, size, md5)})
     return have, need
+
+
+def _sizes(vault: Vault, row: sa.Row) -> dict[int, int] | None:
+    """Sizes of the parts that the store holds; None if it knows nothing of this upload."""
+    if vault.store.size(row.object) == row.size_bytes:  # joined, and cut off before the receipt
+        return dict(_parts(row.size_bytes, row.part_size))
+    try:
+        return vault.store.parts(row.object, row.multipart)
+    except NotFound:
+        return None
+
+
+def _renew(vault: Vault, row: sa.Row) -> sa.Row:
+    """Throws away what came for an upload and begins it anew; NotFound if it was ended meanwhile.
+
+    A new place each time: what one process verified, no other can change or remove.
+    """
+    fresh = _fresh(vault)
+    where = (uploads.c.id == row.id) & (uploads.c.multipart == row.multipart)
+    with vault.db.write() as connection:
+        ours = connection.execute(uploads.update().where(where).values(**fresh)).rowcount
+    if ours:
+        discard(vault, row)
+    else:
+        vault.store.abort(fresh["object"], fresh["multipart"])
+    return _upload(vault, row.id, row.device)
+
+
+def discard(vault: Vault, row: sa.Row) -> None:
+    """Removes the bytes of an upload that is in no row (any more), or whose row goes with them."""
+    vault.store.abort(row.object, row.multipart)
+    vault.store.delete(row.object)
 
 
 def check_url(vault: Vault, upload: str, number: int, expires_s: int, mac: str) -> None:
@@ -105,9 +187,7 @@ def put_part(
     digest = hashlib.md5(data, usedforsecurity=False).digest()
     if md5 and md5 != base64.b64encode(digest).decode():
         raise Damaged(f"part {number} changed on its way", "send it again")
-    key = _part_key(upload, number)
-    vault.store.delete(key)
-    vault.store.put(key, data)
+    vault.store.put_part(row.multipart, number, data)
     return f'"{digest.hex()}"'
 
 
@@ -130,53 +210,46 @@ def _complete(vault: Vault, upload: str, device: str) -> dict[str, Any]:
     with vault.db.read() as connection:
         enrolled = people.find_device(connection, device)
     record = verify_record(row.envelope, enrolled.key)
-    numbers = [number for number, _ in _parts(row.size_bytes, row.part_size)]
-    _, need = missing_parts(vault, upload, device)
-    if need:
+    held, wanted = _sizes(vault, row) or {}, _parts(row.size_bytes, row.part_size)
+    lacking = [number for number, size in wanted if held.get(number) != size]
+    if lacking:
         raise Damaged(
-            f"upload {upload} lacks {len(need)} of {len(numbers)} parts", "send them, then complete"
+            f"upload {upload} lacks {len(lacking)} of {len(wanted)} parts",
+            "send them, then complete",
         )
-    digest = record.hash()
-    key = f"segments/{secrets.token_hex(16)}"
     try:
-        file_keys = _join(vault, key, upload, numbers, record, row.headers)
+        file_keys = _join(vault, row, record)
+    except Damaged:
+        _renew(vault, row)  # so that the upload lists its parts as missing again
+        raise
+    digest = record.hash()
+    try:
         with vault.db.write() as connection:
-            receipt = _held(vault, connection, record, digest)
+            receipt = _settled(vault, connection, record, digest)
             if receipt is None:
-                receipt = _refusal(vault, connection, record, digest)
-            if receipt is None:
-                receipt = _store(vault, connection, record, digest, key, file_keys)
-                key = ""
+                known = _known(connection, upload)
+                if known is None or known.multipart != row.multipart:
+                    raise NotFound(f"upload {upload} was given up", "begin it again")
+                receipt = _store(vault, connection, record, digest, row.object, file_keys)
             connection.execute(uploads.delete().where(uploads.c.id == upload))
+            stored = catalog.find_record(connection, device, record.seq)
     except IntegrityError as error:
         raise Damaged(f"record {record.seq} of {device} was stored twice at once") from error
-    finally:
-        if key:
-            vault.store.delete(key)
-    _drop_parts(vault, upload, numbers)
+    except Refused:  # a fork of the device's chain: its bytes are wanted by nobody
+        _drop(vault, row)
+        raise
+    vault.store.abort(row.object, row.multipart)  # files keep the parts beside the object
+    if stored is None or stored.object != row.object:
+        vault.store.delete(row.object)
     return receipt
 
 
-def _join(
-    vault: Vault, key: str, upload: str, numbers: list[int], record: Record, headers: dict[str, str]
-) -> dict[str, bytes]:
-    """Makes the object of its parts and returns the file keys that open it.
-
-    Wrong bytes are thrown away, so that the upload lists those parts as missing again.
-    """
-    try:
-        vault.store.join(key, [_part_key(upload, number) for number in numbers])
-        file_keys = _open_headers(vault, record, headers)
-        _verify_object(vault, key, record, file_keys)
-    except Damaged:
-        _drop_parts(vault, upload, numbers)
-        raise
+def _join(vault: Vault, row: sa.Row, record: Record) -> dict[str, bytes]:
+    """Makes the object of its parts and returns the file keys that open it; Damaged."""
+    vault.store.finish(row.object, row.multipart)
+    file_keys = _open_headers(vault, record, row.headers)
+    _verify_object(vault, row.object, record, file_keys)
     return file_keys
-
-
-def _drop_parts(vault: Vault, upload: str, numbers: list[int]) -> None:
-    for number in numbers:
-        vault.store.delete(_part_key(upload, number))
 
 
 def _finished(vault: Vault, upload: str, device: str) -> dict[str, Any] | None:
@@ -192,9 +265,42 @@ def _finished(vault: Vault, upload: str, device: str) -> dict[str, Any] | None:
 def abort(vault: Vault, upload: str, device: str) -> None:
     """Gives up an upload and removes its parts; NotFound."""
     row = _upload(vault, upload, device)
+    _drop(vault, row)
+
+
+def _drop(vault: Vault, row: sa.Row) -> None:
+    where = (uploads.c.id == row.id) & (uploads.c.multipart == row.multipart)
     with vault.db.write() as connection:
-        connection.execute(uploads.delete().where(uploads.c.id == upload))
-    _drop_parts(vault, upload, [number for number, _ in _parts(row.size_bytes, row.part_size)])
+        ours = connection.execute(uploads.delete().where(where)).rowcount
+    # Once its row is gone nobody can store it, so its bytes may go.
+    if ours:
+        discard(vault, row)
+
+
+def strays(vault: Vault) -> list[Begun]:
+    """What the store holds of uploads that no row knows: cut off as they were begun or ended."""
+    # The store is asked first: what is begun after that has no row to be missed in.
+    begun = list(vault.store.begun())
+    with vault.db.read() as connection:
+        known = set(connection.scalars(sa.select(uploads.c.multipart)))
+    return [each for each in begun if each.upload not in known]
+
+
+def sweep(vault: Vault, older_s: int = STALE_S, now_s: Callable[[], float] = time.time) -> int:
+    """Throws away uploads that were begun so long ago and not ended; returns how many.
+
+    Devices begin them again: nothing leaves a card before its receipt.
+    """
+    before_ns = vault.now_ns() - older_s * 10**9
+    with vault.db.read() as connection:
+        query = sa.select(uploads).where(uploads.c.opened_ns < before_ns)
+        stale = connection.execute(query).all()
+    lost = [each for each in strays(vault) if each.begun_s < now_s() - older_s]
+    for row in stale:
+        _drop(vault, row)
+    for each in lost:
+        vault.store.abort(each.key, each.upload)
+    return len(stale) + len(lost)
 
 
 def _held(
@@ -311,18 +417,12 @@ def _receipt(
 
 def _verify_object(vault: Vault, key: str, record: Record, file_keys: dict[str, bytes]) -> None:
     """Damaged unless the object has the record's hashes and its parts are sealed as they should."""
-    whole = hashlib.sha256()
-    for chunk in vault.store.chunks(key):
-        whole.update(chunk)
-    if whole.hexdigest() != record.object_sha256:
+    digest, digests = _digests(vault.store.chunks(key), [part.size_bytes for part in record.parts])
+    if digest != record.object_sha256:
         raise Damaged(f"the bytes of record {record.seq} are not what it names", "send them again")
     offset = 0
-    for part in record.parts:
-        digest = hashlib.sha256()
-        for at in range(offset, offset + part.size_bytes, PART_SIZE):
-            size = min(PART_SIZE, offset + part.size_bytes - at)
-            digest.update(vault.store.read(key, at, size))
-        if digest.hexdigest() != part.payload_sha256:
+    for part, digest in zip(record.parts, digests, strict=True):
+        if digest != part.payload_sha256:
             raise Damaged(f"part {part.name} of record {record.seq} is not what it names")
         source = vault.store.open(key, offset, part.size_bytes)
         opener = age.Opener(file_keys[part.name], source, part.size_bytes, allow_cut=part.cut)
@@ -330,6 +430,29 @@ def _verify_object(vault: Vault, key: str, record: Record, file_keys: dict[str, 
         if not opener.read_range(0, 1) and part.cut:
             raise Damaged(f"part {part.name} of record {record.seq} opens to nothing")
         offset += part.size_bytes
+
+
+def _digests(chunks: Iterable[bytes], sizes: list[int]) -> tuple[str, list[str]]:
+    """SHA-256 of all bytes, and of each stretch of these sizes, fetching each byte once.
+
+    The first stretch begins where the whole does, so one hash serves both: it is nearly all of a
+    segment, and hashing is what costs most here.
+    """
+    whole, part, left = hashlib.sha256(), hashlib.sha256(), sizes[0]
+    found: list[str] = []
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        while rest:
+            piece, rest = rest[:left], rest[left:]
+            whole.update(piece)
+            if found:
+                part.update(piece)
+            left -= len(piece)
+            if not left:
+                found.append((part if found else whole).hexdigest())
+                part = hashlib.sha256()
+                left = sizes[len(found)] if len(found) < len(sizes) else sys.maxsize
+    return whole.hexdigest(), found
 
 
 def _open_headers(vault: Vault, record: Record, headers: dict[str, str]) -> dict[str, bytes]:
@@ -354,7 +477,7 @@ def _header(headers: dict[str, str], name: str) -> bytes:
 
 def _upload(vault: Vault, upload: str, device: str | None = None) -> sa.Row:
     with vault.db.read() as connection:
-        row = connection.execute(sa.select(uploads).where(uploads.c.id == upload)).first()
+        row = _known(connection, upload)
     if row is None or (device is not None and row.device != device):
         raise NotFound(f"there is no upload {upload}", "begin it again with the signed record")
     return row
@@ -365,14 +488,18 @@ def _parts(size: int, part_size: int) -> list[tuple[int, int]]:
     return [(at // part_size + 1, min(part_size, size - at)) for at in starts]
 
 
-def _part_key(upload: str, number: int) -> str:
-    return f"uploads/{upload}/{number:05d}"
+def _known(connection: Connection, upload: str) -> sa.Row | None:
+    return connection.execute(sa.select(uploads).where(uploads.c.id == upload)).first()
 
 
-def _part_url(vault: Vault, upload: str, number: int) -> str:
+def _part_url(vault: Vault, row: sa.Row, number: int, size: int, md5: str) -> str:
+    """The store's own URL, else one of ours."""
+    url = vault.store.part_url(row.object, row.multipart, number, size, md5, URL_LIFETIME_S)
+    if url is not None:
+        return url
     expires_s = int(vault.now_ns() / 1e9) + URL_LIFETIME_S
-    mac = _mac(vault, upload, number, expires_s)
-    return f"/api/uploads/{upload}/parts/{number}?expires={expires_s}&mac={mac}"
+    mac = _mac(vault, row.id, number, expires_s)
+    return f"/api/uploads/{row.id}/parts/{number}?expires={expires_s}&mac={mac}"
 
 
 def _mac(vault: Vault, upload: str, number: int, expires_s: int) -> str:

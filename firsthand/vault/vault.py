@@ -11,7 +11,7 @@ from firsthand.db import Database
 from firsthand.errors import NotFound
 from firsthand.vault import catalog
 from firsthand.vault.keyring import Keyring, passphrase_of
-from firsthand.vault.store import Store
+from firsthand.vault.store import open_store
 
 
 class Vault:
@@ -29,7 +29,7 @@ class Vault:
         self.settings = settings
         self.now_ns = now_ns
         self.db = Database(settings.database)
-        self.store = Store(settings.store)
+        self.store = open_store(settings)
         self.keyring = Keyring(folder, passphrase_of(settings.data, settings.passphrase))
 
     @property

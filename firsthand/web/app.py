@@ -3,6 +3,8 @@
 Everything that fails becomes problem+json for devices and a plain page for people here.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,11 +12,13 @@ from pathlib import Path
 import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from firsthand.errors import Error, Failed, NotFound, Usage
+from firsthand.vault import ingest as ingesting
 from firsthand.vault.vault import Vault
 from firsthand.web import (
     control,
@@ -57,7 +61,17 @@ def make_app(vault: Vault, *, access_key: str | None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    sweeping = asyncio.create_task(_sweep(app.state.vault))
     yield
+    sweeping.cancel()
+
+
+async def _sweep(vault: Vault) -> None:
+    """Throws away, once a day, what devices began to send and left alone."""
+    while True:
+        with contextlib.suppress(Error):  # a store that does not answer is tried tomorrow
+            await run_in_threadpool(ingesting.sweep, vault)
+        await asyncio.sleep(86_400)
 
 
 def _show(request: Request, error: Error) -> Response:

@@ -5,6 +5,7 @@ All requests but the parts are signed by the device; a part's URL is its permit.
 means is decided in vault/ingest.py.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from firsthand.web.body import MAX_JSON, parse_object, read_body
 from firsthand.web.signed import authenticate
 
 router = APIRouter()
+_MD5 = re.compile("[A-Za-z0-9+/]{22}==")
 
 
 @router.get("/healthz")
@@ -38,7 +40,10 @@ async def device_state(request: Request) -> dict[str, Any]:
 
 @router.post("/api/uploads")
 async def open_upload(request: Request) -> dict[str, Any]:
-    """Begins an upload for {"envelope", "headers"}: its parts, or a receipt if all is done."""
+    """Begins an upload for {"envelope", "headers"}: its parts, or a receipt if all is done.
+
+    With "md5", a list of each part's MD5 in base64, a part's URL in S3 takes no other bytes.
+    """
     return await _signed(request, _open)
 
 
@@ -138,10 +143,19 @@ def _open(vault: Vault, device: people.Device, body: bytes) -> dict[str, Any]:
     forget.make_way(vault, device, envelope)
     answer = ingest.open_upload(vault, device, envelope, headers)
     if "upload" in answer:
-        answer |= _parts(vault, answer["upload"], device.id)
+        answer |= _parts(vault, answer["upload"], device.id, _md5s(asked.get("md5", [])))
     return answer
 
 
-def _parts(vault: Vault, upload: str, device: str) -> dict[str, Any]:
-    have, need = ingest.missing_parts(vault, upload, device)
+def _parts(
+    vault: Vault, upload: str, device: str, md5s: dict[int, str] | None = None
+) -> dict[str, Any]:
+    have, need = ingest.missing_parts(vault, upload, device, md5s)
     return {"have": have, "parts": need}
+
+
+def _md5s(listed: Any) -> dict[int, str]:
+    """MD5s by part number, which a device may send along: then its URLs take no other bytes."""
+    if not isinstance(listed, list) or not all(_MD5.fullmatch(str(each)) for each in listed):
+        raise Usage('"md5" is a list of MD5s in base64, one for each part')
+    return dict(enumerate(listed, 1))

@@ -98,4 +98,4 @@ def _wearer(connection: Connection, person: people.Person) -> Wearer:
         )
     ).one()
     footage_s = sum(length_ns for _, _, length_ns in days) / 1e9
-    return Wearer(person, footage_s, len(days), last_ns or 0, begun[0], begun[1] or 0)
+    return Wearer(person, footage_s, len(days), last_ns or 0, begun[0], int(begun[1] or 0))

@@ -3,13 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
+from faults import FULL
 
 from firsthand import config, log
 from firsthand.consent import people
 from firsthand.vault import catalog, reading
 from firsthand.vault.check import check
 
+NOW_NS = 1_793_520_000 * 10**9  # where the clock of conftest.py stands
 TESTS = str(Path(__file__).parents[1])
 OPEN = """
 import sys
@@ -48,10 +53,34 @@ for number in range(8):
 vault.close()
 print(json.dumps(person.id))
 """
+SAME = """
+import json, sys
+sys.path.insert(0, sys.argv[3])
+from pathlib import Path
+from conftest import PASSPHRASE, Clock
+from firsthand import config
+from firsthand.consent import erasure, people
+from firsthand.errors import NotFound
+from firsthand.vault import erase, ingest
+from firsthand.vault.vault import Vault
+vault = Vault(config.load(Path(sys.argv[1]), {}, passphrase=PASSPHRASE), Clock())
+jobs = json.loads((Path(sys.argv[1]) / "jobs.json").read_text())
+print("ready", flush=True)
+sys.stdin.readline()
+done = []
+for device, upload in jobs["uploads"]:
+    done.append(ingest.complete(vault, upload, device)["receipt"])
+person = vault.person(jobs["person"])
+with vault.db.write() as connection:
+    order = erasure.order(connection, person, tuple(jobs["interval"]))
+erase.carry_out(vault, order)
+vault.close()
+print(json.dumps(done))
+"""
 
 
-def run_two(script: str, folder: Path) -> list[str]:
-    """Runs the script as two processes that begin their work together; gives what each printed."""
+def run_two(script: str, folder: Path, names: Sequence[str] = ("left", "right")) -> list[str]:
+    """Runs the script as processes that begin their work together; gives what each printed."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script, str(folder), name, TESTS],
@@ -59,7 +88,7 @@ def run_two(script: str, folder: Path) -> list[str]:
             stdout=subprocess.PIPE,
             text=True,
         )
-        for name in ("left", "right")
+        for name in names
     ]
     for process in processes:
         assert process.stdout is not None
@@ -68,8 +97,8 @@ def run_two(script: str, folder: Path) -> list[str]:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    answers = [process.communicate(timeout=60)[0].strip() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+    answers = [process.communicate(timeout=300)[0].strip() for process in processes]
+    assert {process.returncode for process in processes} == {0}
     return answers
 
 
@@ -95,3 +124,30 @@ def test_two_processes_hand_in_and_erase_at_once(open_vault, tmp_path):
     with vault.db.read() as connection:
         assert log.verify(connection) == log.size(connection)
     assert (check(vault).faults, check(vault).orphans) == ([], [])
+
+
+@pytest.mark.fault("B2")
+def test_b2_workers_with_the_same_jobs_have_exactly_one_effect(
+    open_vault, vault, person, device, tmp_path, tally
+):
+    workers, count = (6, 40) if FULL else (3, 5)
+    made = [device.seal(start_s=60 * number) for number in range(count)]
+    uploads = []
+    for each in made:
+        uploads.append((device.id, device.open(each)["upload"]))
+        device.put(each, uploads[-1][1])
+    jobs = {"uploads": uploads, "person": person.name, "interval": [NOW_NS, NOW_NS + 1]}
+    (tmp_path / "data" / "jobs.json").write_text(json.dumps(jobs))
+    answers = run_two(SAME, tmp_path / "data", [str(number) for number in range(workers)])
+    receipts = json.loads(answers[0])
+    assert [json.loads(each) for each in answers] == [receipts] * workers
+    assert [each["record_hash"] for each in receipts] == [each.record.hash() for each in made]
+    with vault.db.read() as connection:
+        kept = catalog.of_person(connection, person.id)
+        kinds = [entry.kind for entry in log.read(connection)]
+        assert log.verify(connection) == log.size(connection)
+    assert [each.seq for each in kept] == list(range(2, count + 1))
+    assert kinds.count("segment_stored") == count
+    assert sorted(vault.store.keys("segments")) == sorted(each.object for each in kept)
+    assert (check(vault).faults, check(vault).orphans) == ([], [])
+    tally.add(cases=workers * count)

@@ -152,19 +152,23 @@ def test_a_segment_put_on_anothers_account_or_day_does_not_open(vault, device, s
 
 
 def test_a_changed_moved_or_shortened_object_is_found_on_reading(vault, segments):
-    path = vault.store.folder / segments[0].object
-    whole = path.read_bytes()
+    whole, other = (b"".join(vault.store.chunks(each.object)) for each in segments[:2])
+
+    def put(data):
+        vault.store.delete(segments[0].object)
+        vault.store.put(segments[0].object, data)
+
     for changed in (bytes([whole[0] ^ 1]) + whole[1:], whole[1:] + b"\0", bytes(len(whole))):
-        path.write_bytes(changed)
+        put(changed)
         with pytest.raises(Damaged):
             read(vault, segments[0])
-    path.write_bytes(whole[:50])
+    put(whole[:50])
     with pytest.raises((Damaged, Failed)):
         read(vault, segments[0])
-    path.write_bytes((vault.store.folder / segments[1].object).read_bytes())
+    put(other)
     with pytest.raises(Damaged):
         read(vault, segments[0])
-    path.unlink()
+    vault.store.delete(segments[0].object)
     with pytest.raises(NotFound, match="not in the store"):
         read(vault, segments[0])
 

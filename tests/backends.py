@@ -1,0 +1,122 @@
+"""Where a test's vault keeps things: SQLite and files, or PostgreSQL and a bucket of Ceph.
+
+The servers are real ones, started by tests/servers/; where they don't run, the tests that need them
+are skipped, and fail if FIRSTHAND_TEST_SERVERS is set.
+"""
+
+import os
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import parse_qsl, urlsplit
+from urllib.request import Request, urlopen
+
+import psycopg
+import pytest
+
+from firsthand.errors import Damaged, NotFound, Refused
+from firsthand.vault import ingest
+from firsthand.vault.s3 import Key, _request, sign_url
+from firsthand.vault.vault import Vault
+
+SERVERS = Path(__file__).parent / "servers"
+BUCKET = "firsthand-tests"
+LEFT_OUT = "needs PostgreSQL and Ceph: make servers"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """A running PostgreSQL and a running S3 store with a bucket for tests."""
+
+    postgres: str
+    s3: dict[str, str]
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of an empty database: a schema of its own."""
+        name = f"t{secrets.token_hex(8)}"
+        with psycopg.connect(self.postgres, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[arg-type]
+            try:
+                yield f"{self.postgres}?options=-csearch_path%3D{name}"
+            finally:
+                connection.execute(f"DROP SCHEMA {name} CASCADE")  # type: ignore[arg-type]
+
+    @contextmanager
+    def fresh(self) -> Iterator[dict[str, str]]:
+        """Settings of an empty database and an empty store."""
+        with self.database() as url:
+            yield {
+                "database_url": url,
+                "store_url": f"s3://{BUCKET}/t{secrets.token_hex(8)}",
+                **self.s3,
+            }
+
+
+def find() -> Servers | None:
+    """The servers, if both run."""
+    url = _told("postgres", "url")
+    lines = dict(line.split("=", 1) for line in _told("ceph-rgw", "env").splitlines())
+    s3 = {name.removeprefix("FIRSTHAND_").lower(): value for name, value in lines.items()}
+    if not (_answers(url) and _answers(s3.get("s3_endpoint", ""))):
+        return None
+    _make_bucket(s3)
+    return Servers(url, s3)
+
+
+def servers() -> Servers:
+    """The servers; skips the test without them, or fails it where they have to be."""
+    found = find()
+    if found is None:
+        if os.environ.get("FIRSTHAND_TEST_SERVERS"):
+            pytest.fail("FIRSTHAND_TEST_SERVERS is set, and PostgreSQL or Ceph does not answer")
+        pytest.skip(LEFT_OUT)
+    return found
+
+
+def _told(script: str, verb: str) -> str:
+    done = subprocess.run([SERVERS / script, verb], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), 2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _make_bucket(s3: dict[str, str]) -> None:
+    key = Key(s3["s3_access_key"], s3["s3_secret_key"], s3["s3_region"])
+    url = sign_url(key, "PUT", f"{s3['s3_endpoint']}/{BUCKET}", {}, {}, time.time(), 60)
+    status, said = _request("PUT", url, b"")
+    assert status in (200, 409), said
+
+
+def send_part(vault: Vault, upload: str, part: dict[str, Any], data: bytes, md5: str = "") -> None:
+    """Sends a part to its URL: to the vault itself, or over HTTP to the store."""
+    url = urlsplit(part["url"])
+    if not url.netloc:
+        asked = dict(parse_qsl(url.query))
+        expires, mac = int(asked["expires"]), asked["mac"]
+        ingest.put_part(vault, upload, part["number"], expires, mac, data, md5)
+        return
+    request = Request(part["url"], data, method="PUT")
+    request.add_header("Content-Type", "application/octet-stream")
+    if md5:
+        request.add_header("Content-MD5", md5)
+    try:
+        with urlopen(request, timeout=30) as answer:
+            assert answer.headers["ETag"]
+    except HTTPError as error:
+        kind = {403: Refused, 404: NotFound}.get(error.code, Damaged)
+        raise kind(f"the store said {error.code}") from error
