@@ -5,6 +5,7 @@ multipart protocol of web/ingest.py; nothing here knows HTTP.
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -137,12 +138,15 @@ def missing_parts(
 
 def _sizes(vault: Vault, row: sa.Row) -> dict[int, int] | None:
     """Sizes of the parts that the store holds; None if it knows nothing of this upload."""
-    if vault.store.size(row.object) == row.size_bytes:  # joined, and cut off before the receipt
-        return dict(_parts(row.size_bytes, row.part_size))
-    try:
-        return vault.store.parts(row.object, row.multipart)
-    except NotFound:
-        return None
+    whole = dict(_parts(row.size_bytes, row.part_size))
+    held: dict[int, int] | None = None
+    with contextlib.suppress(NotFound):
+        held = vault.store.parts(row.object, row.multipart)
+    # The object is looked for last: it is there before its parts go, so whoever comes while
+    # another completes the upload, or after a crash, misses neither.
+    if held != whole and vault.store.size(row.object) == row.size_bytes:
+        return whole
+    return held
 
 
 def _renew(vault: Vault, row: sa.Row) -> sa.Row:

@@ -171,3 +171,21 @@ def test_s3_an_object_put_over_a_line_that_breaks_is_whole_or_an_error(
         if direct.size("segments/x") is not None:
             assert b"".join(direct.chunks("segments/x")) == data
     tally.add()
+
+
+def test_an_upload_that_another_completes_meanwhile_lacks_nothing(
+    vault, device, store, monkeypatch
+):
+    made = device.seal()
+    upload = device.open(made)["upload"]
+    device.put(made, upload)
+    parts, waiting = store.parts, [True]
+
+    def slow(key: str, multipart: str) -> dict[int, int]:
+        if waiting.pop() if waiting else False:
+            store.finish(key, multipart)  # just before we look for its parts
+        return parts(key, multipart)
+
+    monkeypatch.setattr(store, "parts", slow)
+    assert ingest.missing_parts(vault, upload, device.id)[1] == []
+    assert ingest.complete(vault, upload, device.id)["receipt"]["kind"] == "stored"
