@@ -32,6 +32,10 @@ class Settings:
     s3_region: str = "us-east-1"
     s3_access_key: str = ""
     s3_secret_key: str = field(default="", repr=False)
+    upload_hours: str = ""
+    upload_mbit_s: float = 0.0
+    upload_metered: str = "no"
+    home_zone: str = ""
 
     @property
     def database(self) -> str:
@@ -128,7 +132,8 @@ def _apply(settings: Settings, values: Mapping[str, object], source: str) -> Set
             raise Usage(f"{source} has an unknown setting {name!r}", f"known: {', '.join(known)}")
         kind = type(getattr(settings, name))
         # Text becomes a number or a path, as in the environment; nothing else is turned around.
-        if not isinstance(value, str | kind) or isinstance(value, bool):
+        whole = kind is float and isinstance(value, int)
+        if not (isinstance(value, str | kind) or whole) or isinstance(value, bool):
             raise Usage(f"{source} setting {name!r} must be of type {kind.__name__}")
         try:
             changes[name] = kind(value)

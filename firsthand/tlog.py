@@ -148,6 +148,11 @@ def open_checkpoint(note: str, origin: str, key: VerifyKey) -> Checkpoint:
     return checkpoint
 
 
+def log_name(key: VerifyKey) -> str:
+    """The name of a vault's log, which holds its key: two vaults never share one."""
+    return f"firsthand/{hashlib.sha256(key.to_bytes()).hexdigest()[:16]}"
+
+
 def _key_hash(name: str, key: VerifyKey) -> bytes:
     # C2SP signed-note: SHA-256(name, newline, 0x01 for Ed25519, key), its first four bytes.
     return hashlib.sha256(name.encode() + b"\n\x01" + key.to_bytes()).digest()[:4]

@@ -39,6 +39,7 @@ TABLE["cli"] = set(TABLE) | {"cli"}
 # An outside package and the files that may import it. What is not here may not be imported.
 HOMES = {
     "typer": ("cli/*",),
+    "jeepney": ("record/network.py",),
     "rich": ("cli/*",),
     "cryptography": ("*.py",),
     "av": ("record/*", "release/*", "learn/tokens/clips.py"),

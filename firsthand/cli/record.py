@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -11,16 +12,20 @@ from firsthand.cli.locally import device_of, local_devices
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import event, progress, say, show_json
 from firsthand.cli.vaults import count, length, moment, opened, when
+from firsthand.config import Settings
 from firsthand.errors import Damaged, Error, Failed, Locked, NotFound, Partial, Usage
 from firsthand.record import camera as cameras
 from firsthand.record import notify, recorder
 from firsthand.record.card import Card
+from firsthand.record.carried import Carried
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device
 from firsthand.record.health import Pulse
 from firsthand.record.ladder import Ladder
+from firsthand.record.limits import Limits
+from firsthand.record.network import find_network
 from firsthand.record.status import status
-from firsthand.record.upload import Carried, carry_home
+from firsthand.record.upload import carry_home
 
 if TYPE_CHECKING:
     from firsthand.record.imported import Imported
@@ -83,7 +88,9 @@ def start(
     if done.salvaged:
         say(f"{done.salvaged} segments of an earlier recording that was cut are saved too")
     try:
-        _say_carried(carry_home(card, device, patience_s=PATIENCE_S))
+        limits, network = limits_of(invocation.settings()), find_network()
+        done_home = carry_home(card, device, patience_s=PATIENCE_S, limits=limits, network=network)
+        _say_carried(done_home)
     except Locked:
         say("another carrier, such as a server on this computer, is bringing it home")
 
@@ -94,9 +101,21 @@ def upload(
     patience: Annotated[
         float, typer.Option(metavar="SECONDS", help="Give up when nothing went on for so long.")
     ] = 30.0,
+    forever: Annotated[
+        bool, typer.Option("--forever", help="Stay, and carry whenever there is a network.")
+    ] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Whatever the hour, the speed and the network's price.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Carry home what waits on this computer's cards; only signed receipts clear them."""
+    limits = Limits() if now else limits_of(invocation.settings())
+    if now:
+        limits = replace(limits, metered=True)
+    if forever:
+        _carry_forever(_device(person), limits)
+        return
     devices = [_device(person)] if person else local_devices(invocation.settings())
     left = 0
     for device in devices:
@@ -108,7 +127,13 @@ def upload(
                 move(carried.stored + carried.refused)
 
             done = carry_home(
-                card, _at_vault(device), patience_s=patience, progress=tell, pulse=_pulse(card)
+                card,
+                _at_vault(device),
+                patience_s=patience,
+                progress=tell,
+                limits=limits,
+                network=find_network(),
+                pulse=_pulse(card),
             )
         left += done.left
         if json_:
@@ -233,6 +258,42 @@ def card(
     )
 
 
+def _carry_forever(device: Device, limits: Limits) -> None:
+    """Until SIGTERM or Ctrl-C; an event for each change of what it does or waits for."""
+    last: list[object] = []
+
+    def tell(carried: Carried) -> None:
+        said = [carried.waiting_for, carried.left == 0, len(carried.rejected)]
+        if said != last:
+            last[:] = said
+            event(
+                "carry",
+                device=device.name,
+                left=carried.left,
+                stored=carried.stored,
+                waiting_for=carried.waiting_for or ("all safe" if not carried.left else "nothing"),
+            )
+
+    card = Card(device.folder / "card")
+    with recorder.stop_on_signals() as stop:
+        network = find_network()
+        options = {"stop": stop, "progress": tell, "limits": limits, "network": network}
+        options["pulse"] = _pulse(card)  # type: ignore[assignment]
+        carry_home(card, device, forever=True, **options)  # type: ignore[arg-type]
+
+
+def limits_of(settings: Settings) -> Limits:
+    """When and how fast a device of these settings sends footage; Usage."""
+    if settings.upload_metered not in ("yes", "no"):
+        raise Usage(f"upload_metered is {settings.upload_metered!r}", 'write "yes" or "no"')
+    return Limits.parse(
+        settings.upload_hours,
+        settings.upload_mbit_s,
+        settings.upload_metered == "yes",
+        settings.home_zone,
+    )
+
+
 def _say_carried(done: Carried) -> None:
     if done.stored or done.refused:
         say(f"carried home: {done.stored} stored and receipted, {done.refused} refused for good")
@@ -240,7 +301,7 @@ def _say_carried(done: Carried) -> None:
         say(f"{name} stays on the card: {reason}")
     if done.left:
         why = f" ({done.waiting_for})" if done.waiting_for else ""
-        say(f"{done.left} wait on the card{why}; they go home when the vault answers")
+        say(f"{done.left} wait on the card{why}; they go home later")
 
 
 def _device(person: str | None) -> Device:
@@ -258,8 +319,10 @@ def _pulse(card: Card) -> Pulse | None:
 
 
 def _at_vault(device: Device) -> Device:
-    """The device, aimed at the vault that these settings name."""
-    return replace(device, vault_url=invocation.settings().vault)
+    """The device, aimed at the vault that these settings name, if they name one or it is here."""
+    settings = invocation.settings()
+    here = urlsplit(device.vault_url).hostname in ("127.0.0.1", "localhost", settings.host)
+    return replace(device, vault_url=settings.vault) if settings.vault_url or here else device
 
 
 def _with_simulated() -> None:

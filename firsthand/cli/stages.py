@@ -27,9 +27,10 @@ from firsthand.consent import agreements, people, runs, withhold
 from firsthand.errors import Error, Failed
 from firsthand.record import camera as cameras
 from firsthand.record.card import Card
+from firsthand.record.carried import Carried
 from firsthand.record.device import Device, load_device
 from firsthand.record.recorder import Recorded, record
-from firsthand.record.upload import Carried, carry_home
+from firsthand.record.upload import carry_home
 from firsthand.release.pool import processes
 from firsthand.simulate.camera import open_sim, oracle
 from firsthand.simulate.link import BreakingLink

@@ -1,5 +1,6 @@
 """`firsthand status`: what is recorded, stored, waiting, lost and withheld, person by person."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, length, opened, when
 from firsthand.consent import people, runs, withhold
 from firsthand.record.card import Card
+from firsthand.record.carried import last_told
 from firsthand.record.chain import parse_name
 from firsthand.release import make
 from firsthand.vault import catalog, fleet
@@ -55,6 +57,8 @@ def status(
     table(columns, rows, right="segments waiting lost")
     if devices:
         members_table(devices)
+    for each in told["carrying"]:
+        say(_carrying(each))
     runs_, releases_ = count(told["runs"], "run"), count(told["releases"], "release")
     say(f"{runs_}, {releases_}, {count(told['log_entries'], 'log entry', 'log entries')}")
     if told["passphrase_beside_data"]:
@@ -68,7 +72,11 @@ def status(
 def overview(vault: Vault) -> dict[str, Any]:
     """What `status --json` prints."""
     waiting: dict[str, list[int]] = {}
+    carrying = []
     for device in local_devices(vault.settings):
+        carried = last_told(device.folder)
+        if carried and carried.left:
+            carrying.append({"device": device.name, **asdict(carried)})
         on_card = [
             parse_name(item.folder.name)[0] for item in Card(device.folder / "card").waiting()
         ]
@@ -84,7 +92,17 @@ def overview(vault: Vault) -> dict[str, Any]:
             "log_entries": log.size(connection),
         }
     beside = (invocation.settings().data / "root.passphrase").exists()
-    return {"people": rows, **counts, "passphrase_beside_data": beside}
+    return {"people": rows, "carrying": carrying, **counts, "passphrase_beside_data": beside}
+
+
+def _carrying(told: dict[str, Any]) -> str:
+    """Why a device's footage is not home yet, and when it will be, as its carrier said last."""
+    line = f"device {told['device']}: {told['left']} on the way home"
+    if told["waiting_for"]:
+        line += f"; {told['waiting_for']}, until {when(told['until_ns'])}"
+    if told["estimate_s"] is not None:
+        line += f"; about {length(told['estimate_s'])} to go"
+    return line
 
 
 def _person(connection: Any, person: people.Person, waiting: list[int]) -> dict[str, Any]:

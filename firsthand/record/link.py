@@ -14,15 +14,19 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
-from firsthand.errors import Error
+from firsthand.errors import Damaged, Error
 from firsthand.httpsig import sign_request
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device
+from firsthand.record.limits import Pace
+from firsthand.tlog import log_name, open_checkpoint
 
 TIMEOUT_S = 30.0
 ANSWER_BYTES = 8 << 20  # more is no answer of a vault
 # A device boots without the time; the vault takes signatures that are at most this far off.
 SKEW_S = 120
+# A server closes what was idle (ours after 15 s); a new connection is cheaper than a vain try.
+IDLE_NS = 10 * 10**9
 # 404 and 410: the upload was forgotten, and asking for it anew begins it again.
 _RETRY = (404, 408, 410, 423, 425, 429)
 
@@ -51,14 +55,42 @@ class Answer:
 class Link:
     """Keeps one connection per host open and signs what the vault should believe."""
 
-    def __init__(self, device: Device, clock: Clock, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        device: Device,
+        clock: Clock,
+        timeout_s: float = TIMEOUT_S,
+        pace: Pace | None = None,
+    ) -> None:
         self._device = device
         self._clock = clock
         self._timeout_s = timeout_s
+        self._pace = pace or Pace(clock)
         self._base = device.vault_url.rstrip("/")
         self._connections: dict[tuple[str, str], http.client.HTTPConnection] = {}
         self._offset_s = 0
-        self.sent_bytes = 0  # of parts, repeated ones included
+        self._used_ns = 0
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of parts handed to the network, repeated ones included."""
+        return self._pace.bytes
+
+    def now_ns(self) -> int:
+        """The wall clock, set right by what the vault's answers said."""
+        return self._clock.wall_ns() + self._offset_s * 10**9
+
+    def state(self) -> dict[str, Any]:
+        """What the vault tells this device; its signed checkpoint proves that it is the vault."""
+        answer = self.ask("GET", "/api/device")
+        key = self._device.receipt_key
+        try:
+            open_checkpoint(str(answer.get("checkpoint")), log_name(key), key)
+        except Damaged as error:
+            raise Unreached(
+                f"{_host(self._base)} answered, but not as this device's vault", _PORTAL
+            ) from error
+        return answer
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """A signed request and its JSON answer; Unreached, Denied or Rejected otherwise."""
@@ -82,8 +114,9 @@ class Link:
         """Send one part to the URL given out for it; raises as `ask` does."""
         url = urllib.parse.urljoin(f"{self._base}/", url)
         headers = {"Content-MD5": md5, "Content-Type": "application/octet-stream"}
-        self.sent_bytes += len(data)
         answer = self._request("PUT", url, data, headers)
+        if answer.status in (401, 403):
+            raise Unreached(f"{_host(url)} took a part no more", "its URL is asked for anew")
         _check(answer, url)
         if not answer.headers.get("etag"):
             raise Unreached(f"{_host(url)} took a part, but not as a store does", _PORTAL)
@@ -95,7 +128,7 @@ class Link:
         self._connections.clear()
 
     def _signed(self, method: str, url: str, data: bytes) -> Answer:
-        now_s = self._clock.wall_ns() // 10**9 + self._offset_s
+        now_s = self.now_ns() // 10**9
         nonce = secrets.token_urlsafe(16)
         device = self._device
         headers = sign_request(device.key, device.name, method, _path(url), data, now_s, nonce)
@@ -114,22 +147,35 @@ class Link:
     def _request(self, method: str, url: str, data: bytes, headers: dict[str, str]) -> Answer:
         parts = urllib.parse.urlsplit(url)
         place = (parts.scheme, parts.netloc)
+        if self._clock.boot_ns() - self._used_ns > IDLE_NS:
+            self.close()
         connection = self._connections.get(place)
         try:
             if connection is None:
                 connection = self._connections[place] = self._connect(*place)
-            connection.request(method, _path(url), data, headers)
+            body: Any = data
+            if method == "PUT":
+                headers = headers | {"Content-Length": str(len(data))}
+                body = self._pace.pieces(data)
+            connection.request(method, _path(url), body, headers)
             reply = connection.getresponse()
-            body = reply.read(ANSWER_BYTES + 1)
-            if len(body) > ANSWER_BYTES:
+            content = reply.read(ANSWER_BYTES + 1)
+            if len(content) > ANSWER_BYTES:
                 raise http.client.HTTPException("its answer is too long")
         except (OSError, http.client.HTTPException) as error:
-            if connection:
-                connection.close()
-            self._connections.pop(place, None)
-            raise Unreached(f"{_host(url)} was not reached: {_reason(error)}", _NETWORK) from error
+            self._drop(place)
+            raise _unreached(url, error) from error
+        except BaseException:  # asked to stop in the middle of a part
+            self._drop(place)
+            raise
+        self._used_ns = self._clock.boot_ns()
         found = {name.lower(): value for name, value in reply.getheaders()}
-        return Answer(reply.status, found, body)
+        return Answer(reply.status, found, content)
+
+    def _drop(self, place: tuple[str, str]) -> None:
+        connection = self._connections.pop(place, None)
+        if connection:
+            connection.close()
 
     def _connect(self, scheme: str, netloc: str) -> http.client.HTTPConnection:
         if scheme == "https":
@@ -140,8 +186,16 @@ class Link:
         return http.client.HTTPConnection(netloc, timeout=self._timeout_s)
 
 
+_CLOCK = "check this device's clock; or somebody stands between it and the vault. Nothing was sent"
 _NETWORK = "check the network and the vault's URL; footage stays on the card"
 _PORTAL = "the network may want a sign-in page opened first; footage stays on the card"
+
+
+def _unreached(url: str, error: Exception) -> Unreached:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message or "its certificate does not hold"
+        return Unreached(f"{_host(url)} is not trusted: {why}", _CLOCK)
+    return Unreached(f"{_host(url)} was not reached: {_reason(error)}", _NETWORK)
 
 
 def _check(answer: Answer, url: str) -> None:

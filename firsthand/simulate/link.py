@@ -1,5 +1,7 @@
 """A link that breaks: a TCP proxy on loopback that resets its first connections, then behaves.
 
+It breaks on the way out or on the way back, after so many bytes of one connection.
+
 It knows nothing of what passes through it.
 """
 
@@ -19,14 +21,22 @@ class BreakingLink:
     """Passes bytes both ways to a port of this machine; use it in a `with`.
 
     Each number of `break_after` breaks one connection once that many bytes of its client have
-    passed; one that ends earlier leaves its number to the next. `breaks` counts the broken ones.
+    passed, each of `break_answers_after` once that many of its server have; one that ends earlier
+    leaves its number to the next. `breaks` counts the broken ones, `passed` and `answered` the
+    bytes of all clients and servers.
     """
 
-    def __init__(self, target_port: int, break_after: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        target_port: int,
+        break_after: Sequence[int] = (),
+        break_answers_after: Sequence[int] = (),
+    ) -> None:
         self.port = 0
         self.breaks = 0
+        self.passed = self.answered = 0
         self._target = target_port
-        self._limits = list(break_after)
+        self._limits, self._answer_limits = list(break_after), list(break_answers_after)
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -83,15 +93,32 @@ class BreakingLink:
             stopped = self._stop.is_set()
             self._open |= {client, server}
             limit = self._limits.pop(0) if self._limits else None
+            answer_limit = self._answer_limits.pop(0) if self._answer_limits else None
         if stopped:
             _shut(client, socket.SHUT_RDWR)
             _shut(server, socket.SHUT_RDWR)
-        back = threading.Thread(target=_pump, args=(server, client), daemon=True)
-        back.start()
-        if _pump(client, server, limit):
+        cut = threading.Event()
+
+        def answer() -> None:
+            whole, count = _pump(server, client, answer_limit)
             with self._lock:
-                self._limits[:0] = [] if limit is None else [limit]
-        else:
+                self.answered += count
+                self._answer_limits[:0] = (
+                    [] if not whole or answer_limit is None else [answer_limit]
+                )
+            if not whole:
+                cut.set()
+                _shut(client, socket.SHUT_RD)  # ends the pump below
+
+        back = threading.Thread(target=answer, daemon=True)
+        back.start()
+        whole, count = _pump(client, server, limit)
+        with self._lock:
+            self.passed += count
+            self._limits[:0] = [] if not whole or limit is None else [limit]
+        if whole and not cut.is_set():
+            back.join()  # a client that has said all still waits for its answer
+        if not whole or cut.is_set():
             with self._lock:
                 self.breaks += 1
             # A plain close would look like an orderly end; a radio that drops out does not. The
@@ -107,20 +134,20 @@ class BreakingLink:
         server.close()
 
 
-def _pump(source: socket.socket, goal: socket.socket, limit: int | None = None) -> bool:
-    """Pass bytes on until the source ends; False when the limit was reached before."""
+def _pump(source: socket.socket, goal: socket.socket, limit: int | None = None) -> tuple[bool, int]:
+    """Pass bytes on until the source ends: (True unless the limit was reached before, bytes)."""
+    count = 0
     with contextlib.suppress(OSError):
         while True:
-            if limit == 0:
-                return False
-            piece = source.recv(PIECE if limit is None else min(PIECE, limit))
+            if count == limit:
+                return False, count
+            piece = source.recv(PIECE if limit is None else min(PIECE, limit - count))
             if not piece:
                 break
             goal.sendall(piece)
-            if limit is not None:
-                limit -= len(piece)
+            count += len(piece)
     _shut(goal, socket.SHUT_WR)
-    return True
+    return True, count
 
 
 def _shut(end: socket.socket, how: int) -> None:

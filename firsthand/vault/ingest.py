@@ -28,8 +28,10 @@ from firsthand.vault.catalog import StoredPart, uploads
 from firsthand.vault.s3 import Begun
 from firsthand.vault.vault import Vault, file_key_aad
 
-# S3's least part size; a broken link costs at most one part.
+# S3's least part size; a broken link costs at most one part. A device with a good link may ask for
+# larger ones; a part is held in memory.
 PART_SIZE = 5 << 20
+PART_MAX = 16 << 20
 MAX_OBJECT = 2 << 30
 URL_LIFETIME_S = 3600
 # What a device began and left alone for so long is thrown away; it begins again and loses nothing.
@@ -41,8 +43,9 @@ def open_upload(
     device: people.Device,
     envelope: dict[str, Any],
     headers: dict[str, str],
+    part_size: int = 0,
 ) -> dict[str, Any]:
-    """Begins, or finds again, the upload of a signed record.
+    """Begins, or finds again, the upload of a signed record; its parts are as large as asked for.
 
     Returns {"receipt"} if nothing is left to send, else {"upload", "part_size"}. Damaged, Refused
     or Usage if the record is not this device's, forks its chain, or lacks its headers.
@@ -56,6 +59,7 @@ def open_upload(
         raise Usage(f"record {record.seq} holds a NUL character", "no text of a device has one")
     digest = record.hash()
     upload = f"{record.seq}-{digest}"
+    part_size = max(PART_SIZE, min(PART_MAX, part_size))
     with vault.db.write() as connection:
         receipt = _settled(vault, connection, record, digest)
         if receipt is None and record.object_size == 0:
@@ -65,15 +69,22 @@ def open_upload(
         return {"receipt": receipt}
     if known is None:
         _open_headers(vault, record, headers)  # else its bytes would travel in vain
-        receipt, known = _begin(vault, upload, record, envelope, headers)
+        receipt, known = _begin(vault, upload, record, envelope, headers, part_size)
         if receipt is not None:
             return {"receipt": receipt}
     assert known is not None
+    if known.part_size != part_size and not _sizes(vault, known):
+        known = _cut_anew(vault, known, part_size)
     return {"upload": known.id, "part_size": known.part_size}
 
 
 def _begin(
-    vault: Vault, upload: str, record: Record, envelope: dict[str, Any], headers: dict[str, str]
+    vault: Vault,
+    upload: str,
+    record: Record,
+    envelope: dict[str, Any],
+    headers: dict[str, str],
+    part_size: int,
 ) -> tuple[dict[str, Any] | None, sa.Row | None]:
     """(a receipt that came meanwhile, or None; the upload's row), begun by us or someone faster."""
     # Outside of any transaction: nobody waits for a store that is far away.
@@ -89,7 +100,7 @@ def _begin(
                 "envelope": envelope,
                 "headers": {part.name: headers[part.name] for part in record.parts},
                 "size_bytes": record.object_size,
-                "part_size": PART_SIZE,
+                "part_size": part_size,
                 "opened_ns": vault.now_ns(),
             }
             connection.execute(uploads.insert().values(**row, **fresh))
@@ -169,6 +180,14 @@ def discard(vault: Vault, row: sa.Row) -> None:
     """Removes the bytes of an upload that is in no row (any more), or whose row goes with them."""
     vault.store.abort(row.object, row.multipart)
     vault.store.delete(row.object)
+
+
+def _cut_anew(vault: Vault, row: sa.Row, part_size: int) -> sa.Row:
+    """Cuts an upload of which nothing came yet as the device's link of now deserves."""
+    where = (uploads.c.id == row.id) & (uploads.c.multipart == row.multipart)
+    with vault.db.write() as connection:
+        connection.execute(uploads.update().where(where).values(part_size=part_size))
+    return _upload(vault, row.id, row.device)
 
 
 def check_url(vault: Vault, upload: str, number: int, expires_s: int, mac: str) -> None:

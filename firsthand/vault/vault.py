@@ -35,9 +35,7 @@ class Vault:
     @property
     def origin(self) -> str:
         """The log's name, which holds its key: two vaults never share one."""
-        return (
-            f"firsthand/{hashlib.sha256(self.keyring.log_key().public.to_bytes()).hexdigest()[:16]}"
-        )
+        return tlog.log_name(self.keyring.log_key().public)
 
     def url_key(self) -> bytes:
         """The secret under which this vault gives out part URLs."""

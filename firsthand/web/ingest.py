@@ -40,7 +40,7 @@ async def device_state(request: Request) -> dict[str, Any]:
 
 @router.post("/api/uploads")
 async def open_upload(request: Request) -> dict[str, Any]:
-    """Begins an upload for {"envelope", "headers"}: its parts, or a receipt if all is done.
+    """Begins an upload for {"envelope", "headers", "part_size"}: its parts, or a receipt.
 
     With "md5", a list of each part's MD5 in base64, a part's URL in S3 takes no other bytes.
     """
@@ -59,7 +59,7 @@ async def put_part(request: Request, upload: str, number: int, expires: int, mac
     vault = request.app.state.vault
     # Before the body is read: nobody without a URL of ours makes us hold megabytes.
     ingest.check_url(vault, upload, number, expires, mac)
-    body = await read_body(request, ingest.PART_SIZE)
+    body = await read_body(request, ingest.PART_MAX)
     md5 = request.headers.get("content-md5", "")
     etag = await run_in_threadpool(ingest.put_part, vault, upload, number, expires, mac, body, md5)
     return Response(headers={"ETag": etag})
@@ -141,7 +141,10 @@ def _open(vault: Vault, device: people.Device, body: bytes) -> dict[str, Any]:
     if not all(isinstance(value, str) for value in headers.values()):
         raise Usage("each header is base64 text")
     forget.make_way(vault, device, envelope)
-    answer = ingest.open_upload(vault, device, envelope, headers)
+    part_size = asked.get("part_size", 0)
+    if type(part_size) is not int:
+        raise Usage("part_size is a number of bytes")
+    answer = ingest.open_upload(vault, device, envelope, headers, part_size)
     if "upload" in answer:
         answer |= _parts(vault, answer["upload"], device.id, _md5s(asked.get("md5", [])))
     return answer

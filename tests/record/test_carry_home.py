@@ -89,10 +89,12 @@ def once(*faults):
     return fault
 
 
-def test_everything_goes_home_oldest_first_and_leaves_only_receipts(full, home, vault, keys):
+def test_everything_goes_home_records_first_then_oldest_first_and_leaves_only_receipts(
+    full, home, vault, keys
+):
     before = full.waiting()
     done = carry(full, home)
-    assert [held.seq for held in vault.records.values()] == [1, 2, 3, 4]
+    assert [held.seq for held in vault.records.values()] == [3, 1, 2, 4]  # the gap before all bytes
     assert (done.stored, done.left, done.retries) == (4, 0, 0)
     assert done.bytes_stored == done.bytes_sent == sum(map(len, vault.objects.values()))
     assert done.bytes_stored == sum(item.record.object_size for item in before)
@@ -172,7 +174,7 @@ def test_a_new_start_goes_on_at_the_part_where_the_last_one_stopped(full, home, 
         return sum(1 for method, _ in vault.requests if method == "PUT") >= 2
 
     stopped = carry(full, home, stop=two_parts_are_there)
-    assert (stopped.stored, stopped.left) == (0, 4)
+    assert (stopped.stored, stopped.left) == (1, 3)  # the gap has no bytes
     carry(full, home)
     puts = [path for method, path in vault.requests if method == "PUT"]
     assert len(puts) == len(set(puts))
@@ -303,6 +305,22 @@ def test_what_an_earlier_recorder_left_open_goes_home_too(card, home, vault):
     assert done.stored == 1
     (held,) = vault.records.values()
     assert (held.kind, held.reason, held.seq) == ("gap", "cut", 3)
+
+
+def test_what_its_wearer_had_forgotten_meanwhile_is_given_up_and_holds_nothing_up(
+    full, home, vault
+):
+    gone = full.waiting()[0].folder
+
+    def forget(method, path):
+        if method == "PUT" and gone.exists():
+            shutil.rmtree(gone)
+        return ""
+
+    vault.fault = forget
+    done = carry(full, home)
+    assert (done.stored, done.left, done.rejected) == (3, 0, {})
+    assert not vault.uploads
 
 
 def test_a_second_carrier_is_refused(full, home):

@@ -15,6 +15,7 @@ from firsthand.crypto import SigningKey, VerifyKey
 from firsthand.errors import Error
 from firsthand.httpsig import verify_request
 from firsthand.segment import Receipt, Record, sign_receipt, verify_record
+from firsthand.tlog import EMPTY_ROOT, Checkpoint, log_name
 
 PORTAL = b"<html><body>Welcome to Hotel WiFi. Please sign in.</body></html>"
 
@@ -29,6 +30,7 @@ class Vault:
     part_size: int = 2000
     fault: Callable[[str, str], str] = lambda method, path: ""
     refused: bool = False  # the wearer withdrew
+    wanted: list[list[int]] = field(default_factory=list)  # what it asks for first, wall-clock ns
     uploads: dict[str, tuple[Record, dict[int, bytes]]] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)  # by record hash, in order of arrival
     records: dict[str, Record] = field(default_factory=dict)
@@ -36,14 +38,18 @@ class Vault:
     taken_bytes: int = 0
     nonces: set[str] = field(default_factory=set)
 
+    def device_state(self) -> dict[str, Any]:
+        checkpoint = Checkpoint(log_name(self.receipt_key.public), 0, EMPTY_ROOT)
+        return {"checkpoint": checkpoint.sign(self.receipt_key), "wanted": self.wanted}
+
     def open(self, asked: dict[str, Any]) -> dict[str, Any]:
         record = verify_record(asked["envelope"], self.device_key)
-        for part in record.parts:
-            header = base64.b64decode(asked["headers"][part.name])
-            assert hashlib.sha256(header).hexdigest() == part.header_sha256
         digest = record.hash()
         if digest in self.objects or self.refused:
             return {"receipt": self.receipt(record)}
+        for part in record.parts:
+            header = base64.b64decode(asked["headers"][part.name])
+            assert hashlib.sha256(header).hexdigest() == part.header_sha256
         if not record.object_size:
             self.keep(record, b"")
             return {"receipt": self.receipt(record)}
@@ -153,6 +159,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._finish(fault, 200, json.dumps(answer).encode(), {})
 
     def _api(self, path: str, body: bytes) -> dict[str, Any]:
+        if path == "/api/device":
+            return self.vault.device_state()
         if path == "/api/uploads":
             return self.vault.open(json.loads(body))
         upload = path.split("/")[3]
