@@ -17,7 +17,7 @@ from firsthand.record.card import Card
 from firsthand.record.carried import last_told
 from firsthand.record.chain import parse_name
 from firsthand.release import make
-from firsthand.vault import catalog, fleet
+from firsthand.vault import catalog, fleet, fork
 from firsthand.vault.vault import Vault
 
 command = single()
@@ -57,6 +57,11 @@ def status(
     table(columns, rows, right="segments waiting lost")
     if devices:
         members_table(devices)
+    for name in told["flagged_devices"]:
+        say(f"device {name} signed two different records of one number: its key may be copied")
+    for row in told["people"]:
+        if row["overdue_records"]:
+            say(f"{row['name']}: {count(row['overdue_records'], 'record')} missing for over a week")
     for each in told["carrying"]:
         say(_carrying(each))
     runs_, releases_ = count(told["runs"], "run"), count(told["releases"], "release")
@@ -90,7 +95,11 @@ def overview(vault: Vault) -> dict[str, Any]:
             "runs": len(runs.listed(connection)),
             "releases": sum(item.state == "made" for item in make.listed(connection)),
             "log_entries": log.size(connection),
+            "flagged_devices": fork.flagged(connection),
         }
+        for row in rows:
+            late = catalog.overdue_records(connection, row["id"], vault.now_ns())
+            row["overdue_records"] = len(late)
     beside = (invocation.settings().data / "root.passphrase").exists()
     return {"people": rows, "carrying": carrying, **counts, "passphrase_beside_data": beside}
 

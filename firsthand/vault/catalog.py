@@ -13,6 +13,7 @@ from firsthand.db import metadata
 from firsthand.errors import Damaged, NotFound
 from firsthand.segment import Record
 
+OVERDUE_NS = 7 * 86_400 * 10**9
 segments = sa.Table(
     "segment",
     metadata,
@@ -314,6 +315,22 @@ def _place(connection: Connection, record: Record) -> int | None:
 def _told(record: dict[str, Any]) -> bool:
     """Whether the device had the time from a clock that runs while it is off, or from outside."""
     return record["wall_quality"] in ("rtc", "ntp", "gps") and record["wall_ns_start"] > 0
+
+
+def overdue_records(connection: Connection, person: str, now_ns: int) -> list[tuple[str, int]]:
+    """(device, number) of each record that is missing while a later one came OVERDUE_NS ago.
+
+    Until then they count as on their way: segments come in any order, a full card within days.
+    """
+    query = sa.select(segments.c.device, segments.c.seq, segments.c.receipt)
+    held: dict[str, dict[int, int]] = {}
+    for row in connection.execute(query.where(segments.c.person == person)):
+        held.setdefault(row.device, {})[row.seq] = row.receipt["receipt"]["time_ns"]
+    found = []
+    for device, times in sorted(held.items()):
+        old = [seq for seq, time_ns in times.items() if now_ns - time_ns >= OVERDUE_NS]
+        found += [(device, seq) for seq in range(1, max(old, default=0)) if seq not in times]
+    return found
 
 
 def missing_records(connection: Connection, person: str, waiting: Sequence[int] = ()) -> int:

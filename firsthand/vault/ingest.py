@@ -23,7 +23,7 @@ from firsthand.consent import erasure, people
 from firsthand.crypto import canonical, wrap
 from firsthand.errors import Damaged, Error, NotFound, Refused, Usage
 from firsthand.segment import Receipt, Record, sign_receipt, verify_record
-from firsthand.vault import catalog
+from firsthand.vault import catalog, fork
 from firsthand.vault.catalog import StoredPart, uploads
 from firsthand.vault.s3 import Begun
 from firsthand.vault.vault import Vault, file_key_aad
@@ -57,6 +57,7 @@ def open_upload(
         raise Usage(f"record {record.seq} names {record.object_size} bytes, too many")
     if b"\\u0000" in canonical(record.to_json()):
         raise Usage(f"record {record.seq} holds a NUL character", "no text of a device has one")
+    fork.check(vault, record)
     digest = record.hash()
     upload = f"{record.seq}-{digest}"
     part_size = max(PART_SIZE, min(PART_MAX, part_size))
@@ -241,9 +242,13 @@ def _complete(vault: Vault, upload: str, device: str) -> dict[str, Any]:
             "send them, then complete",
         )
     try:
+        fork.check(vault, record)
         file_keys = _join(vault, row, record)
     except Damaged:
         _renew(vault, row)  # so that the upload lists its parts as missing again
+        raise
+    except Refused:  # a fork of the device's chain: its bytes are wanted by nobody
+        _drop(vault, row)
         raise
     digest = record.hash()
     try:

@@ -13,6 +13,8 @@ MAX_JSON = 256 << 10
 MAX_FORM = 64 << 10
 # A client that sends nothing for so long is gone; its memory is wanted by others.
 IDLE_S = 30.0
+# Nor may it send a byte now and then for ever: 32 kbit/s, under what any link worth a try carries.
+LEAST_BYTES_PER_S = 4_000
 
 
 class TooLarge(Usage):
@@ -32,9 +34,11 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         raise TooLarge(f"this body has {announced[:20]} bytes, and {limit_bytes} are taken here")
     parts, size = [], 0
     stream = request.stream().__aiter__()
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + IDLE_S + int(announced) / LEAST_BYTES_PER_S
     while True:
         try:
-            chunk = await asyncio.wait_for(anext(stream), IDLE_S)
+            chunk = await asyncio.wait_for(anext(stream), min(IDLE_S, ends - loop.time()))
         except StopAsyncIteration:
             break
         except TimeoutError:

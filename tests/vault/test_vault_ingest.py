@@ -291,7 +291,8 @@ def test_a_header_that_the_record_does_not_name_is_refused(vault, device):
     assert device.open(made)["upload"]
 
 
-def test_a_header_that_is_not_for_our_key_is_refused_before_any_byte_travels(vault, device):
+@pytest.mark.fault("U17")
+def test_u17_a_header_that_is_not_for_our_key_is_refused_before_any_byte_travels(vault, device):
     made = device.seal()
     header = age.seal_header(made.file_keys["video"], [age.Identity.generate().recipient])
     with pytest.raises(WrongKey):
@@ -327,8 +328,9 @@ def claim(device: Any, made: Any, sealed: bytes, **changes: Any) -> Any:
     return replace(made, record=record, envelope=sign_record(record, device.key), sealed=sealed)
 
 
+@pytest.mark.fault("U17")
 @pytest.mark.parametrize("cut", [False, True])
-def test_plaintext_is_refused_though_its_hashes_are_right(vault, device, cut):
+def test_u17_plaintext_is_refused_though_its_hashes_are_right(vault, device, cut):
     for size in (1, 40, 5_000, 70_000, 200_000):
         plain = (b"plain footage " * 15_000)[:size]
         with pytest.raises(Damaged):
@@ -336,7 +338,8 @@ def test_plaintext_is_refused_though_its_hashes_are_right(vault, device, cut):
     assert (objects(vault), staged(vault)) == ([], [])
 
 
-def test_bytes_sealed_with_another_file_key_are_refused(vault, device):
+@pytest.mark.fault("U17")
+def test_u17_bytes_sealed_with_another_file_key_are_refused(vault, device):
     made = device.seal({"video": b"x"})
     with pytest.raises(Damaged):
         device.hand_in(claim(device, made, age.seal(age.new_file_key(), b"v" * 100_000)))
