@@ -115,7 +115,8 @@ class Pace:
         if self._bytes_per_s:
             step = max(1, min(PIECE, round(self._bytes_per_s / 4)))
         for at in range(0, len(view), step):
-            self._stop()
+            if at:
+                self._stop()
             piece = view[at : at + step]
             if self._bytes_per_s:
                 now_ns = self._clock.boot_ns()

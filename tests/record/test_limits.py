@@ -127,4 +127,4 @@ def test_pieces_are_the_data_and_a_stop_is_heard_between_two():
     pace = Pace(Clock(), stop=stop)
     with pytest.raises(KeyboardInterrupt):
         list(pace.pieces(data))
-    assert pace.bytes == 2 * PIECE
+    assert pace.bytes == 3 * PIECE
