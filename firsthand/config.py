@@ -26,6 +26,10 @@ class Settings:
     vault_url: str = ""
     host: str = "127.0.0.1"
     port: int = 8707
+    copy_url: str = ""
+    device_gb_a_day: int = 1000
+    person_gb_a_day: int = 2000
+    uploads_at_once: int = 64
     passphrase: str = field(default="", repr=False)
     access_key: str = field(default="", repr=False)
     s3_endpoint: str = ""

@@ -1,15 +1,15 @@
 """The database: SQLite by default, PostgreSQL by another URL.
 
-Each room declares its own tables on `metadata`; this file opens the database, makes missing
-tables, and hands out transactions. One writer at a time in both: the log's next index, a receipt
-and its row rest on what the writer has just read.
+Each room declares its own tables on `metadata`; this file opens the database, brings it to
+this program's schema, and hands out transactions. One writer at a time in both: the log's next
+index, a receipt and its row rest on what the writer has just read.
 """
 
 import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,18 @@ from sqlalchemy.exc import DatabaseError, DataError, OperationalError
 
 from firsthand.errors import Damaged, Failed, Locked, Refused, Usage
 
-SCHEMA_VERSION = 2
+# Step n turns schema n into n + 1, statement by statement, on SQLite and PostgreSQL alike. A list
+# and one transaction do what alembic would: both databases undo half a change of schema.
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        # An upload names its object, and the store's own id of it, from the start; what was half
+        # sent in the old way is begun again by its device.
+        "DELETE FROM upload",
+        "ALTER TABLE upload ADD COLUMN object VARCHAR NOT NULL DEFAULT ''",
+        "ALTER TABLE upload ADD COLUMN multipart VARCHAR NOT NULL DEFAULT ''",
+    ),
+)
+SCHEMA_VERSION = len(STEPS) + 1
 BUSY_MS = 30_000  # how long one connection waits for another
 TRIES = 100
 # Writers of one PostgreSQL database queue for this lock; every process takes the same number.
@@ -33,8 +44,17 @@ metadata = sa.MetaData()
 class Database:
     """One database; `write()` and `read()` give connections inside a transaction."""
 
-    def __init__(self, url: str, tables: sa.MetaData = metadata) -> None:
-        """Opens `url`, for example sqlite:///folder/firsthand.db; makes tables that are missing."""
+    def __init__(
+        self,
+        url: str,
+        tables: sa.MetaData = metadata,
+        steps: Sequence[Sequence[str]] = STEPS,
+    ) -> None:
+        """Opens `url`, for example sqlite:///folder/firsthand.db, and brings it up to date.
+
+        Damaged, and nothing is changed, if a newer program made it.
+        """
+        self.after_write: Callable[[], None] = lambda: None
         schema = tables.tables.get("schema")
         if schema is None:
             column = sa.Column("version", sa.Integer, primary_key=True)
@@ -48,24 +68,29 @@ class Database:
             with self.engine.begin() as connection:
                 if self.engine.dialect.name == "postgresql":
                     _check_postgres(connection)
-                tables.create_all(connection)
-                versions = connection.scalars(sa.select(schema.c.version)).all()
-                if not versions:
-                    connection.execute(schema.insert().values(version=SCHEMA_VERSION))
+                found = _bring_up(connection, tables, schema, steps)
         except DatabaseError as error:
             said = str(error.orig).partition("\n")[0]
             raise Failed(f"cannot open the database {parsed.database}: {said}", _OPEN) from error
-        if versions and versions[0] != SCHEMA_VERSION:
+        if found > len(steps) + 1:
             raise Damaged(
-                f"database has schema {versions[0]}, this program knows {SCHEMA_VERSION}",
+                f"database has schema {found}, this program knows {len(steps) + 1}",
                 "use the version of firsthand that wrote it",
             )
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A connection in a transaction that commits at the end, or rolls back on an error."""
+        """A connection in a transaction that commits at the end, or rolls back on an error.
+
+        What `after_write` is set to is called after each commit of a writer that asked for it, by
+        setting "after_write" in the connection's `info`.
+        """
         with _explained(), self.engine.begin() as connection:
+            connection.info.pop("after_write", None)
             yield connection
+            asked = connection.info.pop("after_write", False)
+        if asked:
+            self.after_write()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -100,6 +125,26 @@ class Database:
     def close(self) -> None:
         """Closes all connections."""
         self.engine.dispose()
+
+
+def _bring_up(
+    connection: Connection, tables: sa.MetaData, schema: sa.Table, steps: Sequence[Sequence[str]]
+) -> int:
+    """Takes the missing steps in the caller's transaction; returns the version that was found."""
+    known = sa.inspect(connection).has_table(schema.name)
+    found = connection.scalar(sa.select(sa.func.max(schema.c.version))) if known else None
+    newest = len(steps) + 1
+    if found is not None and found > newest:
+        return found
+    for number in range(found or newest, newest):
+        for statement in steps[number - 1]:
+            connection.exec_driver_sql(statement)
+    tables.create_all(connection)
+    if found is None:
+        connection.execute(schema.insert().values(version=newest))
+    elif found < newest:
+        connection.execute(schema.update().values(version=newest))
+    return found or newest
 
 
 def _in_use(engine: sa.Engine) -> Locked:

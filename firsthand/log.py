@@ -78,6 +78,7 @@ def append(
     )
     for level, place, value in tlog.new_hashes(index, tlog.leaf_hash(entry), reader(connection)):
         connection.execute(hashes.insert().values(level=level, index=place, hash=value))
+    connection.info["after_write"] = True  # whoever copies the log has something to copy
     return index
 
 

@@ -52,6 +52,7 @@ HOMES = {
     "jinja2": ("web/*",),
     "markupsafe": ("web/*",),
     "uvicorn": ("web/*", "cli/serve.py"),
+    "h11": ("web/wire.py",),
     "segno": ("web/*", "cli/person.py"),
     "prometheus_client": ("web/metrics.py",),
     "torch": ("learn/*", "emulate/*"),

@@ -1,35 +1,207 @@
-"""`firsthand vault`: what is stored, and whether store and catalogue agree."""
+"""`firsthand vault`: what is stored, whether store and catalogue agree, and what to do if not."""
 
-from typing import Annotated
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from firsthand.cli import invocation
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json
-from firsthand.cli.vaults import count, opened
-from firsthand.errors import Damaged
+from firsthand.cli.vaults import count, opened, when
+from firsthand.errors import Damaged, Partial, Usage
+from firsthand.release.trace import releases_with
 from firsthand.vault import check as checking
+from firsthand.vault import repair as repairing
+from firsthand.vault.recover import recover as bring_up
+from firsthand.vault.vault import Vault
 
-app = noun("Stored footage: check it against the catalogue.")
+app = noun("Stored footage: check it, repair it, copy it, recover its catalogue.")
+SHOWN = 20  # faults and orphans named one by one; --json has all
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command(epilog=exits(3, 13, 14))
+def check(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Read every object, not only those that are due.")
+    ] = False,
+    days: Annotated[
+        int, typer.Option(min=1, help="Read each object at least once in so many days.")
+    ] = checking.CYCLE_DAYS,
+    budget: Annotated[
+        str, typer.Option(help="Stop after so much, such as 500GB or 30min; the next goes on.")
+    ] = "",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put damaged objects back from the copy (copy_url).")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Repair even where much looks wrong.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Compare store and catalogue both ways and re-hash what is due, the longest unread first.
+
+    Without --repair nothing is changed. With it, damaged objects are put back from the copy, and
+    objects that no row has known for 30 days are removed.
+    """
+    done = repairing.Repaired()
+    with opened() as vault:
+        with progress("check") as move:
+            limit = parse_budget(budget)
+            found = checking.check(vault, move, days=None if everything else days, budget=limit)
+        touched = _touched(vault, found.faults)
+        if repair:
+            done = repairing.repair(vault, found, force)
+    mended = {fault.segment for fault in done.mended}
+    left = [fault for fault in found.faults if fault.segment not in mended]
+    if json_:
+        show_json(
+            {
+                "objects": found.objects,
+                "bytes": found.bytes,
+                "due": found.due,
+                "faults": [
+                    vars(each) | touched[each.record_hash] | {"mended": each.segment in mended}
+                    for each in found.faults
+                ],
+                "orphans": [item.key for item in found.orphans],
+                "removed": done.removed,
+            }
+        )
+    else:
+        _tell(found, done, touched)
+    _judge(left, done)
 
 
 @app.command(epilog=exits(14))
-def check(
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Re-hash every stored object and compare store and catalogue both ways; deletes nothing."""
-    with opened() as vault, progress("check") as move:
-        found = checking.check(vault, move)
+def copy() -> None:
+    """Copy to the second store (copy_url) what it lacks, each object verified by its hash."""
+    with opened() as vault, progress("copy") as move:
+        made = repairing.copy_out(vault, move)
+    say(f"{count(made, 'object')} copied")
+
+
+@app.command(epilog=exits(3, 14))
+def recover(json_: Json = False) -> None:
+    """Bring an old database up to what the store says; what was erased stays erased.
+
+    Stop the server first. The keyring must be today's.
+    """
+    vault = Vault(invocation.settings(), recovering=True)
+    try:
+        with progress("recover") as move:
+            done = bring_up(vault, move)
+    finally:
+        vault.close()
     if json_:
-        show_json(vars(found))
+        show_json(vars(done))
     else:
-        say(f"{count(found.objects, 'object')} checked, {found.bytes} bytes")
-        for fault in found.faults:
-            say(f"  {fault}")
-        for key in found.orphans:
-            say(f"  object {key} is in no catalogue row (kept)")
-    if found.faults:
-        raise Damaged(
-            f"{count(len(found.faults), 'object')} missing or changed",
-            "put them back from a copy; nothing was deleted",
+        say(
+            f"{count(done.entries, 'log entry', 'log entries')},"
+            f" {count(done.people, 'person', 'people')} and {count(done.segments, 'segment')}"
+            f" are back; {count(done.keys, 'key')} renewed;"
+            f" {count(done.erased, 'erasure')} carried out again"
         )
+        for line in done.left[:SHOWN]:
+            say(f"  {line}")
+    if done.left:
+        raise Partial(
+            f"{count(len(done.left), 'item')} of the journal could not be used",
+            'run "firsthand vault check" to see what is missing',
+        )
+
+
+def parse_budget(text: str) -> checking.Budget:
+    """What one check may read: 500GB, 30min, or nothing for no end; Usage."""
+    if not text:
+        return checking.Budget()
+    found = re.fullmatch(r"(\d+)\s*(MB|GB|TB|min|h)", text)
+    if found is None:
+        raise Usage(f"{text!r} is no budget", "write it as 500GB or 30min")
+    number, unit = int(found[1]), found[2]
+    if unit in ("min", "h"):
+        return checking.Budget(seconds=number * {"min": 60, "h": 3600}[unit])
+    return checking.Budget(size_bytes=number * {"MB": 10**6, "GB": 10**9, "TB": 10**12}[unit])
+
+
+def _tell(
+    found: checking.Findings, done: repairing.Repaired, touched: dict[str, dict[str, Any]]
+) -> None:
+    say(f"{count(found.objects, 'object')} checked, {found.bytes} bytes")
+    if found.due:
+        say(f"  {count(found.due, 'object')} still to be read in this cycle: run it again")
+    reasons = {fault.segment: why for fault, why in done.left}
+    mended = {fault.segment for fault in done.mended}
+    for fault in found.faults[:SHOWN]:
+        said = "; put back from the copy" if fault.segment in mended else ""
+        said = f"; not put back: {reasons[fault.segment]}" if fault.segment in reasons else said
+        say(f"  {fault}{said}")
+        where = _where(touched[fault.record_hash])
+        say(f"    {when(fault.start_ns)} to {when(fault.stop_ns)} UTC{where}")
+    _more(len(found.faults), "fault")
+    removed = set(done.removed)
+    for item in found.orphans[:SHOWN]:
+        say(
+            f"  object {item.key} is in no catalogue row"
+            f" ({'removed' if item.key in removed else 'kept'})"
+        )
+    _more(len(found.orphans), "object that no row knows", "objects that no row knows")
+
+
+def _more(number: int, one: str, many: str = "") -> None:
+    if number > SHOWN:
+        say(f"  and {count(number - SHOWN, f'more {one}', many and f'more {many}')}: see --json")
+
+
+def _judge(left: Sequence[checking.Fault], done: repairing.Repaired) -> None:
+    bad = [fault for fault in left if fault.kind != "unreadable"]
+    if bad:
+        raise Damaged(
+            f"{count(len(bad), 'object')} missing or changed",
+            "put them back from a copy: set copy_url, then --repair; nothing was deleted",
+        )
+    if left:
+        raise Partial(
+            f"{count(len(left), 'object')} could not be read just now",
+            "see that the store answers, then check again",
+        )
+
+
+def _touched(vault: Vault, faults: Sequence[checking.Fault]) -> dict[str, dict[str, Any]]:
+    """For each bad record, the releases that hold samples of it and the models trained on those."""
+    if not faults:
+        return {}
+    with vault.db.read() as connection:
+        held = releases_with(connection, {fault.record_hash for fault in faults})
+    models = _models(vault.settings.data / "models")
+    return {
+        record: {
+            "releases": releases,
+            "models": sorted(name for name, release in models.items() if release in releases),
+        }
+        for record, releases in held.items()
+    }
+
+
+def _models(folder: Path) -> dict[str, str]:
+    """The release that each model in the data folder was trained on."""
+    found = {}
+    for file in sorted(folder.glob("*/config.json")):
+        try:
+            found[file.parent.name] = str(json.loads(file.read_text())["lineage"]["release"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _where(touched: dict[str, Any]) -> str:
+    said = ""
+    if touched["releases"]:
+        said += f"; in release {', '.join(touched['releases'])}"
+    if touched["models"]:
+        said += f"; seen by model {', '.join(touched['models'])}"
+    return said

@@ -77,6 +77,22 @@ uploads = sa.Table(
     sa.Column("object", sa.String, nullable=False),  # the key that its bytes will have
     sa.Column("multipart", sa.String, nullable=False),  # the store's own id of the upload
 )
+# What each device has handed in on each UTC day of the vault's clock: quota.py reads it.
+intake = sa.Table(
+    "intake",
+    metadata,
+    sa.Column("device", sa.String, primary_key=True),
+    sa.Column("day", sa.String, primary_key=True),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+)
+# When check.py last read an object, and what it found wrong; no row: not since it was stored.
+checks = sa.Table(
+    "object_check",
+    metadata,
+    sa.Column("segment", sa.String, primary_key=True),
+    sa.Column("checked_ns", sa.BigInteger, nullable=False, index=True),
+    sa.Column("fault", sa.String, nullable=False),  # "" | missing | changed | unreadable
+)
 
 # What a device was asked to forget: each request with its receipt, and for each record that a
 # forgotten one replaced the refusal that it gets from then on. Nothing of a person stands here.
@@ -237,6 +253,18 @@ def gaps(connection: Connection, person: str) -> Sequence[Segment]:
     return [Segment(**row._mapping) for row in rows]
 
 
+def stored(connection: Connection) -> Sequence[Segment]:
+    """Every record that is held and not erased, those without bytes too."""
+    query = sa.select(segments).where(segments.c.state == "stored").order_by(segments.c.id)
+    return [Segment(**row._mapping) for row in connection.execute(query)]
+
+
+def with_bytes(connection: Connection) -> Sequence[Segment]:
+    """Every stored segment that has an object."""
+    query = sa.select(segments).where(segments.c.object != "", segments.c.state == "stored")
+    return [Segment(**row._mapping) for row in connection.execute(query.order_by(segments.c.id))]
+
+
 def erased_objects(connection: Connection, person: str) -> Sequence[Segment]:
     """Segments of a person whose keys are destroyed while their bytes still lie in the store."""
     query = sa.select(segments).where(
@@ -273,6 +301,7 @@ def forget(connection: Connection, person: str) -> None:
     """Takes away every row about a person's recordings; their bytes must be gone before."""
     mine = sa.select(segments.c.id).where(segments.c.person == person)
     connection.execute(parts.delete().where(parts.c.segment.in_(mine)))
+    connection.execute(checks.delete().where(checks.c.segment.in_(mine)))
     connection.execute(segments.delete().where(segments.c.person == person))
 
 

@@ -13,6 +13,7 @@ from firsthand.consent.tables import devices
 from firsthand.crypto import unwrap, wrap
 from firsthand.vault import catalog, enrol, fleet, ingest
 from firsthand.vault.catalog import parts, segments, uploads
+from firsthand.vault.store import aside_of
 from firsthand.vault.vault import Vault, file_key_aad
 
 
@@ -24,6 +25,7 @@ def carry_out(vault: Vault, order: erasure.Order, segments: Collection[str] = ()
     """
     whole = order.scope == "person"
     bounds = (order.start_ns or 0, order.stop_ns or 0) if order.scope == "interval" else ()
+    vault.journal.put_order(order)
     if whole:
         vault.keyring.destroy_person(order.person)
     _drop_uploads(vault, order.person)
@@ -36,6 +38,7 @@ def carry_out(vault: Vault, order: erasure.Order, segments: Collection[str] = ()
         _strike(vault, order.person, day, {s.id for s in doomed if s.day == day}, rewrap=not whole)
     purged = _purge(vault, order.person)
     if whole:
+        vault.journal.drop_person(order.person)
         with vault.db.write() as connection:
             catalog.forget(connection, order.person)
             enrol.forget(connection, order.person)
@@ -86,6 +89,11 @@ def _strike(vault: Vault, person: str, day: str, gone: set[str], rewrap: bool) -
             change = segments.update().where(segments.c.id.in_(gone))
             connection.execute(change.values(state="erased"))
     if rewrap:
+        with vault.db.read() as connection:
+            for segment in catalog.of_person(connection, person):
+                if segment.day == day:
+                    parts_ = catalog.parts_of(connection, segment.id).values()
+                    vault.journal.put_slip(segment, parts_)
         vault.keyring.destroy_day_keys(person, day, before=newest)
 
 
@@ -107,8 +115,15 @@ def _purge(vault: Vault, person: str) -> int:
     """Removes the bytes of struck segments from the store; returns how many bytes."""
     with vault.db.read() as connection:
         listed = catalog.erased_objects(connection, person)
+    vault.journal.drop_slips(listed)
+    gone = {aside_of(segment.object) for segment in listed}
+    for key in list(vault.store.keys("aside")):  # bad bytes that a repair kept
+        if key.rpartition("/")[0] in gone:
+            vault.store.delete(key)
     for segment in listed:
         vault.store.delete(segment.object)
+        if vault.copy is not None:
+            vault.copy.delete(segment.object)
     with vault.db.write() as connection:
         where = segments.c.id.in_([segment.id for segment in listed])
         connection.execute(segments.update().where(where).values(object=""))

@@ -1,7 +1,7 @@
 """Ingest: a signed record and its sealed bytes become a stored segment with a signed receipt.
 
-Verified, durable, logged, receipted, in this order, and idempotent. The bytes travel by the
-multipart protocol of web/ingest.py; nothing here knows HTTP.
+Verified, durable, noted in the journal, logged, receipted, in this order, and idempotent. The bytes
+travel by the multipart protocol of web/ingest.py; nothing here knows HTTP.
 """
 
 import base64
@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import hmac
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -23,8 +22,9 @@ from firsthand.consent import erasure, people
 from firsthand.crypto import canonical, wrap
 from firsthand.errors import Damaged, Error, NotFound, Refused, Usage
 from firsthand.segment import Receipt, Record, sign_receipt, verify_record
-from firsthand.vault import catalog, fork
+from firsthand.vault import catalog, fork, parts, quota
 from firsthand.vault.catalog import StoredPart, uploads
+from firsthand.vault.digest import Digest
 from firsthand.vault.s3 import Begun
 from firsthand.vault.vault import Vault, file_key_aad
 
@@ -32,7 +32,6 @@ from firsthand.vault.vault import Vault, file_key_aad
 # larger ones; a part is held in memory.
 PART_SIZE = 5 << 20
 PART_MAX = 16 << 20
-MAX_OBJECT = 2 << 30
 URL_LIFETIME_S = 3600
 # What a device began and left alone for so long is thrown away; it begins again and loses nothing.
 STALE_S = 7 * 86_400
@@ -48,13 +47,12 @@ def open_upload(
     """Begins, or finds again, the upload of a signed record; its parts are as large as asked for.
 
     Returns {"receipt"} if nothing is left to send, else {"upload", "part_size"}. Damaged, Refused
-    or Usage if the record is not this device's, forks its chain, or lacks its headers.
+    or Usage if the record is not this device's, forks its chain, or lacks its headers; TooLarge,
+    TooMuch or StoreFull if there is no room for it.
     """
     record = verify_record(envelope, device.key)
     if (record.device, record.person) != (device.id, device.person):
         raise Refused(f"record {record.seq} is not by device {device.id} of its person")
-    if record.object_size > MAX_OBJECT:
-        raise Usage(f"record {record.seq} names {record.object_size} bytes, too many")
     if b"\\u0000" in canonical(record.to_json()):
         raise Usage(f"record {record.seq} holds a NUL character", "no text of a device has one")
     fork.check(vault, record)
@@ -64,8 +62,10 @@ def open_upload(
     with vault.db.write() as connection:
         receipt = _settled(vault, connection, record, digest)
         if receipt is None and record.object_size == 0:
-            receipt = _store(vault, connection, record, digest, "", {})
+            receipt = _store(vault, connection, record, digest, "", {}, envelope)
         known = None if receipt is not None else _known(connection, upload)
+        if receipt is None and known is None:
+            quota.check(connection, vault, record)
     if receipt is not None:
         return {"receipt": receipt}
     if known is None:
@@ -199,20 +199,39 @@ def check_url(vault: Vault, upload: str, number: int, expires_s: int, mac: str) 
         raise Refused("this part URL has ended", "ask for the upload again to get a new one")
 
 
+def open_part(
+    vault: Vault, upload: str, number: int, expires_s: int, mac: str, size: int
+) -> parts.Writer:
+    """Where the bytes of one part go; Refused (URL wrong or old) or Damaged (wrong size)."""
+    check_url(vault, upload, number, expires_s, mac)
+    row = _upload(vault, upload)
+    belongs = dict(_parts(row.size_bytes, row.part_size)).get(number)
+    if belongs != size:
+        raise Damaged(f"part {number} has {size} bytes, {belongs} belong there")
+    stretches = [part["size_bytes"] for part in row.envelope["record"]["parts"]]
+    offset = (number - 1) * row.part_size
+    return vault.store.open_part(row.multipart, number, offset, size, stretches)
+
+
+def etag(upload: str, number: int) -> str:
+    """The ETag of a part here: it says which part, not what is in it, as in S3 nobody may rely."""
+    return f'"{hashlib.sha256(f"{upload}/{number}".encode()).hexdigest()[:32]}"'
+
+
 def put_part(
     vault: Vault, upload: str, number: int, expires_s: int, mac: str, data: bytes, md5: str
 ) -> str:
-    """Keeps one part and returns its ETag; Refused (URL wrong or old) or Damaged (wrong bytes)."""
-    check_url(vault, upload, number, expires_s, mac)
-    row = _upload(vault, upload)
-    size = dict(_parts(row.size_bytes, row.part_size)).get(number)
-    if size != len(data):
-        raise Damaged(f"part {number} has {len(data)} bytes, {size} belong there")
-    digest = hashlib.md5(data, usedforsecurity=False).digest()
-    if md5 and md5 != base64.b64encode(digest).decode():
-        raise Damaged(f"part {number} changed on its way", "send it again")
-    vault.store.put_part(row.multipart, number, data)
-    return f'"{digest.hex()}"'
+    """Keeps one part, whole, and returns its ETag; raises as `open_part` does."""
+    writer = open_part(vault, upload, number, expires_s, mac, len(data))
+    try:
+        digest = hashlib.md5(data, usedforsecurity=False).digest() if md5 else b""
+        if md5 and md5 != base64.b64encode(digest).decode():
+            raise Damaged(f"part {number} changed on its way", "send it again")
+        writer.write(data)
+        writer.finish()
+    finally:
+        writer.close()
+    return etag(upload, number)
 
 
 def complete(vault: Vault, upload: str, device: str) -> dict[str, Any]:
@@ -258,7 +277,9 @@ def _complete(vault: Vault, upload: str, device: str) -> dict[str, Any]:
                 known = _known(connection, upload)
                 if known is None or known.multipart != row.multipart:
                     raise NotFound(f"upload {upload} was given up", "begin it again")
-                receipt = _store(vault, connection, record, digest, row.object, file_keys)
+                receipt = _store(
+                    vault, connection, record, digest, row.object, file_keys, row.envelope
+                )
             connection.execute(uploads.delete().where(uploads.c.id == upload))
             stored = catalog.find_record(connection, device, record.seq)
     except IntegrityError as error:
@@ -276,7 +297,7 @@ def _join(vault: Vault, row: sa.Row, record: Record) -> dict[str, bytes]:
     """Makes the object of its parts and returns the file keys that open it; Damaged."""
     vault.store.finish(row.object, row.multipart)
     file_keys = _open_headers(vault, record, row.headers)
-    _verify_object(vault, row.object, record, file_keys)
+    _verify_object(vault, row.object, row.multipart, record, file_keys)
     return file_keys
 
 
@@ -371,6 +392,7 @@ def _store(
     digest: str,
     key: str,
     file_keys: dict[str, bytes],
+    envelope: dict[str, Any],
 ) -> dict[str, Any]:
     person = people.find(connection, record.person)
     segment = people.new_id("s", 8)
@@ -393,28 +415,27 @@ def _store(
         stored = StoredPart(segment, part.name, offset, size, sha256, part.cut, wrapped, generation)
         listed.append(stored)
         offset += size
-    catalog.insert(
-        connection,
-        catalog.Segment(
-            id=segment,
-            person=person.id,
-            device=record.device,
-            session=record.session,
-            seq=record.seq,
-            kind=record.kind,
-            record=record.to_json(),
-            record_hash=digest,
-            object=key,
-            size_bytes=record.object_size,
-            start_ns=start_ns,
-            stop_ns=stop_ns,
-            day=day,
-            state="stored",
-            receipt=receipt,
-            log_index=index,
-        ),
-        listed,
+    held = catalog.Segment(
+        id=segment,
+        person=person.id,
+        device=record.device,
+        session=record.session,
+        seq=record.seq,
+        kind=record.kind,
+        record=record.to_json(),
+        record_hash=digest,
+        object=key,
+        size_bytes=record.object_size,
+        start_ns=start_ns,
+        stop_ns=stop_ns,
+        day=day,
+        state="stored",
+        receipt=receipt,
+        log_index=index,
     )
+    catalog.insert(connection, held, listed)
+    quota.note(connection, record.device, record.object_size, vault.now_ns())
+    vault.journal.put_slip(held, listed, envelope)
     return receipt
 
 
@@ -443,9 +464,16 @@ def _receipt(
     return sign_receipt(receipt, vault.keyring.log_key())
 
 
-def _verify_object(vault: Vault, key: str, record: Record, file_keys: dict[str, bytes]) -> None:
-    """Damaged unless the object has the record's hashes and its parts are sealed as they should."""
-    digest, digests = _digests(vault.store.chunks(key), [part.size_bytes for part in record.parts])
+def _verify_object(
+    vault: Vault, key: str, multipart: str, record: Record, file_keys: dict[str, bytes]
+) -> None:
+    """Damaged unless the object has the record's hashes and its parts are sealed as they should.
+
+    It is read back unless each of its bytes was hashed here in the moment it was written.
+    """
+    sizes = [part.size_bytes for part in record.parts]
+    known = vault.store.digests(multipart, record.object_size)
+    digest, digests = known or _digests(vault.store.chunks(key), sizes)
     if digest != record.object_sha256:
         raise Damaged(f"the bytes of record {record.seq} are not what it names", "send them again")
     offset = 0
@@ -461,26 +489,11 @@ def _verify_object(vault: Vault, key: str, record: Record, file_keys: dict[str, 
 
 
 def _digests(chunks: Iterable[bytes], sizes: list[int]) -> tuple[str, list[str]]:
-    """SHA-256 of all bytes, and of each stretch of these sizes, fetching each byte once.
-
-    The first stretch begins where the whole does, so one hash serves both: it is nearly all of a
-    segment, and hashing is what costs most here.
-    """
-    whole, part, left = hashlib.sha256(), hashlib.sha256(), sizes[0]
-    found: list[str] = []
+    """The hashes of all bytes and of these stretches, read back."""
+    digest = Digest(sizes)
     for chunk in chunks:
-        rest = memoryview(chunk)
-        while rest:
-            piece, rest = rest[:left], rest[left:]
-            whole.update(piece)
-            if found:
-                part.update(piece)
-            left -= len(piece)
-            if not left:
-                found.append((part if found else whole).hexdigest())
-                part = hashlib.sha256()
-                left = sizes[len(found)] if len(found) < len(sizes) else sys.maxsize
-    return whole.hexdigest(), found
+        digest.update(chunk)
+    return digest.result()
 
 
 def _open_headers(vault: Vault, record: Record, headers: dict[str, str]) -> dict[str, bytes]:

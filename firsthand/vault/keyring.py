@@ -25,7 +25,9 @@ tables = sa.MetaData()
 keys = sa.Table(
     "wrapped_key",
     tables,
-    sa.Column("kind", sa.String, primary_key=True),  # volunteer | day | ingest | release | log
+    sa.Column(
+        "kind", sa.String, primary_key=True
+    ),  # volunteer | day | ingest | journal | release | log
     sa.Column("name", sa.String, primary_key=True),
     sa.Column("person", sa.String, nullable=False, index=True),
     sa.Column("wrapped", sa.LargeBinary, nullable=False),
@@ -43,7 +45,7 @@ class Keyring:
         file = folder / "keyring.db"
         # Made before the database opens it, which gives its side files the same mode.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-        self._db = Database(f"sqlite:///{quote(str(file))}", tables)
+        self._db = Database(f"sqlite:///{quote(str(file))}", tables, steps=())
         self._lock = threading.Lock()
         self._signing: SigningKey | None = None
 
@@ -100,6 +102,18 @@ class Keyring:
         """Destroys the generations of D below `before`; returns how many there were."""
         names = [f"{person}|{day}|{generation}" for generation in range(before)]
         return self._destroy((keys.c.kind == "day") & keys.c.name.in_(names))
+
+    def journal_key(self, person: str) -> bytes | None:
+        """The key over what the journal says of a person; None once they are erased."""
+        for make in (False, True):
+            with self._db.write() if make else self._db.read() as connection:
+                try:
+                    volunteer = self._volunteer(connection, person)
+                except NotFound:
+                    return None
+                with contextlib.suppress(NotFound):
+                    return self._key(connection, "journal", person, person, volunteer, make)
+        return None
 
     def release_key(self, release: str, person: str, make: bool = False) -> bytes:
         """X: one person's key of one release; NotFound once it is destroyed."""

@@ -5,12 +5,13 @@ parts: `begin`, then parts (put here in files, at signed URLs in S3), then `fini
 """
 
 import contextlib
+import errno
 import io
 import os
 import secrets
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -21,11 +22,24 @@ import obstore.store as stores
 
 from firsthand.config import Settings
 from firsthand.errors import Error, Failed, NotFound, Usage
+from firsthand.vault import parts
+from firsthand.vault.digest import Running
+from firsthand.vault.parts import StoreFull, Writer
 from firsthand.vault.s3 import Begun, Bucket, Key
 
-READ_SIZE = 4 << 20
+MAX_RUNNING = 1024  # uploads whose hashes are kept while they come in
+READ_SIZE = 256 << 10  # stays in a core's own cache while it is hashed
 # Failures that may pass are tried again for this long; then the device keeps what it has.
 RETRY_S = 20
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One object in a listing."""
+
+    key: str
+    size: int
+    changed_ns: int
 
 
 class Store:
@@ -37,6 +51,11 @@ class Store:
         """Writes an object once; Failed if the key is taken or the store is full."""
         with _explained(key):
             obstore.put(self._store, key, data, mode="create", use_multipart=False)
+
+    def replace(self, key: str, data: bytes | Iterator[bytes]) -> None:
+        """Writes an object, whole, in place of the one that may be there."""
+        with _explained(key):
+            obstore.put(self._store, key, data, use_multipart=not isinstance(data, bytes))
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """The object's bytes in pieces of some MiB; NotFound."""
@@ -66,12 +85,23 @@ class Store:
         except NotFound:
             return None
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """All keys under a prefix."""
+    def keys(self, prefix: str, after: str | None = None) -> Iterator[str]:
+        """All keys under a prefix, or those that come after one."""
+        for item in self.listed(prefix, after):
+            yield item.key
+
+    def listed(self, prefix: str, after: str | None = None) -> Iterator[Listed]:
+        """All objects under a prefix, as the store lists them: which may be a little late."""
         with _explained(prefix):
-            for batch in obstore.list(self._store, prefix):
+            for batch in obstore.list(self._store, prefix, offset=after):
                 for item in batch:
-                    yield item["path"]
+                    changed_ns = int(item["last_modified"].timestamp()) * 10**9
+                    yield Listed(item["path"], item["size"], changed_ns)
+
+    def move(self, key: str, to: str) -> None:
+        """Gives an object another key, in place of what may be there; NotFound."""
+        with _explained(key):
+            obstore.rename(self._store, key, to)
 
     def delete(self, key: str) -> None:
         """Removes an object, if it is there."""
@@ -88,9 +118,19 @@ class Store:
         """The store's own URL for one part, or None where parts come through `put_part`."""
         raise NotImplementedError
 
-    def put_part(self, upload: str, number: int, data: bytes) -> None:
-        """Keeps a part in place of any before it; not durable before `finish`."""
+    def open_part(
+        self, upload: str, number: int, offset: int, size: int, stretches: Sequence[int] = ()
+    ) -> Writer:
+        """Where the bytes of a part go, which belongs at `offset`; NotFound where they can't."""
         raise NotImplementedError
+
+    def digests(self, upload: str, size: int) -> tuple[str, list[str]] | None:
+        """Hashes of the whole and its stretches, where they are known without reading."""
+        return None
+
+    def free_bytes(self) -> int | None:
+        """How much room is left, or None where nobody says."""
+        return None
 
     def parts(self, key: str, upload: str) -> dict[int, int]:
         """Sizes of the parts that are there, by number; NotFound if the upload is known no more."""
@@ -117,14 +157,55 @@ class FileStore(Store):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._store = stores.LocalStore(str(folder))
+        self._running: dict[str, Running] = {}
+        self._name = secrets.token_hex(8)
+        self._durable: set[Path] = set()  # folders whose own names are on the disk
+
+    # Past obstore where every segment passes: its runtime takes twice the CPU of the calls alone.
 
     def put(self, key: str, data: bytes) -> None:
         """Writes an object once; Failed if the key is taken or the store is full."""
-        super().put(key, data)
-        # It is only renamed into place; without these a power cut may undo a receipt.
+        self._write(key, [data], os.link)
+
+    def replace(self, key: str, data: bytes | Iterator[bytes]) -> None:
+        """Writes an object, whole, in place of the one that may be there."""
+        self._write(key, [data] if isinstance(data, bytes) else data, os.replace)
+
+    def move(self, key: str, to: str) -> None:
+        """Gives an object another key, in place of what may be there; NotFound."""
+        target = self.folder / to
         with _explained(key):
-            _sync(self.folder / key)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.replace(self.folder / key, target)
             self._sync_folders(key)
+            self._sync_folders(to)
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """The object's bytes in pieces; NotFound."""
+        with _explained(key), open(self.folder / key, "rb", buffering=0) as file:
+            while chunk := file.read(READ_SIZE):
+                yield chunk
+
+    def read(self, key: str, start: int, size: int) -> bytes:
+        """A range of an object; NotFound, or Failed if the object is shorter."""
+        with _explained(key), open(self.folder / key, "rb", buffering=0) as file:
+            data = os.pread(file.fileno(), size, start)
+        if len(data) != size:
+            raise Failed(f"object {key} ends early", _CHECK)
+        return data
+
+    def size(self, key: str) -> int | None:
+        """Size in bytes, or None if there is no such object."""
+        try:
+            with _explained(key):
+                return os.stat(self.folder / key).st_size
+        except NotFound:
+            return None
+
+    def delete(self, key: str) -> None:
+        """Removes an object, if it is there."""
+        with contextlib.suppress(NotFound), _explained(key):
+            os.unlink(self.folder / key)
 
     def begin(self, key: str) -> str:
         """A random id; nothing is written before the first part."""
@@ -136,41 +217,47 @@ class FileStore(Store):
         """None: parts come through `put_part`."""
         return None
 
-    def put_part(self, upload: str, number: int, data: bytes) -> None:
-        """Keeps a part in place of any before it; not durable before `finish`."""
-        key = f"uploads/{upload}/{number:05d}"
-        with _explained(key):
-            obstore.put(self._store, key, data, use_multipart=False)
+    def open_part(
+        self, upload: str, number: int, offset: int, size: int, stretches: Sequence[int] = ()
+    ) -> Writer:
+        """Where the bytes of a part go: their place in the one file of the upload."""
+        folder = self.folder / "uploads" / upload
+        running = self._running.get(upload)
+        if running is None:
+            while len(self._running) >= MAX_RUNNING:  # the oldest will have to be read
+                self._running.pop(next(iter(self._running)), None)
+            running = self._running.setdefault(upload, Running(stretches))
+            parts.sign_in(folder, self._name)
+        return Writer(folder, number, offset, size, running)
+
+    def digests(self, upload: str, size: int) -> tuple[str, list[str]] | None:
+        """The hashes as the bytes were written, if all came in order and through this process."""
+        running = self._running.get(upload)
+        if running is None or parts.others(self.folder / "uploads" / upload, self._name):
+            return None
+        return running.result(size)
+
+    def free_bytes(self) -> int | None:
+        """How much room is left in the file system."""
+        found = os.statvfs(self.folder)
+        return found.f_bavail * found.f_frsize
 
     def parts(self, key: str, upload: str) -> dict[int, int]:
         """Sizes of the parts that are there, by number."""
-        return {number: path.stat().st_size for number, path in self._parts(upload)}
+        return parts.held(self.folder / "uploads" / upload)
 
     def finish(self, key: str, upload: str) -> None:
-        """Joins the parts; the object is linked into place, so that none is ever written over."""
+        """Links the file into place, so that no byte is copied and none ever written over."""
         path = self.folder / key
-        fresh = self.folder / "uploads" / upload / f"joined.{secrets.token_hex(4)}"
-        try:
-            with open(fresh, "xb") as out:
-                for _, part in self._parts(upload):
-                    with open(part, "rb") as source:
-                        _copy(source, out)
-                os.fsync(out.fileno())
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with contextlib.suppress(FileExistsError):  # finished before, perhaps just now
-                os.link(fresh, path)
+        with parts.explained(key):
+            made = parts.finish(self.folder / "uploads" / upload, path)
+            if not made and not path.exists():
+                raise NotFound(f"upload {upload} is not in the store (any more)")
             self._sync_folders(key)
-        except FileNotFoundError as error:
-            if not path.exists():
-                raise NotFound(f"upload {upload} is not in the store (any more)") from error
-        except OSError as error:
-            raise _unwritten(key, error) from error
-        finally:
-            with contextlib.suppress(OSError):
-                fresh.unlink()
 
     def abort(self, key: str, upload: str) -> None:
         """Removes the parts of an upload, if there are any."""
+        self._running.pop(upload, None)
         shutil.rmtree(self.folder / "uploads" / upload, ignore_errors=True)
 
     def begun(self) -> Iterator[Begun]:
@@ -180,20 +267,32 @@ class FileStore(Store):
                 with contextlib.suppress(FileNotFoundError):
                     yield Begun("", each.name, each.stat().st_mtime)
 
-    def _parts(self, upload: str) -> list[tuple[int, Path]]:
-        try:
-            names = sorted(os.listdir(self.folder / "uploads" / upload))
-        except FileNotFoundError:
-            return []
-        folder = self.folder / "uploads" / upload
-        return [(int(name), folder / name) for name in names if name.isdecimal()]
+    def _write(
+        self, key: str, pieces: Iterable[bytes], place: Callable[[Path, Path], None]
+    ) -> None:
+        """Durable before it has its name, and its name before this returns."""
+        path = self.folder / key
+        fresh = self.folder / "unfinished" / secrets.token_hex(16)
+        with _explained(key):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh.parent.mkdir(exist_ok=True, mode=0o700)
+            try:
+                with open(fresh, "xb", buffering=0) as file:
+                    for piece in pieces:
+                        _write_all(file, piece)
+                    os.fsync(file.fileno())
+                place(fresh, path)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    fresh.unlink()
+            self._sync_folders(key)
 
     def _sync_folders(self, key: str) -> None:
         folder = (self.folder / key).parent
-        while True:
-            _sync(folder)
-            if folder == self.folder:
-                return
+        _sync(folder)
+        while folder not in self._durable and folder != self.folder:
+            _sync(folder.parent)
+            self._durable.add(folder)
             folder = folder.parent
 
 
@@ -226,7 +325,9 @@ class S3Store(Store):
         full = self._prefix + key
         return self._bucket.part_url(full, upload, number, size, md5, lifetime_s)
 
-    def put_part(self, upload: str, number: int, data: bytes) -> None:
+    def open_part(
+        self, upload: str, number: int, offset: int, size: int, stretches: Sequence[int] = ()
+    ) -> Writer:
         """NotFound: parts go to the store itself."""
         raise NotFound("parts go straight to the store, not here")
 
@@ -280,6 +381,11 @@ def open_store(settings: Settings) -> Store:
     return S3Store(Bucket(endpoint, url.netloc, key), url.path.strip("/"))
 
 
+def aside_of(key: str) -> str:
+    """Where the bad bytes of an object are kept."""
+    return f"aside/{key.rpartition('/')[2]}"
+
+
 class _Range(io.RawIOBase):
     def __init__(self, store: Store, key: str, start: int, size: int) -> None:
         self._store, self._key, self._start, self._size = store, key, start, size
@@ -326,18 +432,18 @@ def _explained(key: str) -> Iterator[None]:
 def _unwritten(key: str, error: Exception) -> Failed:
     # The store's own words run over many lines.
     said = str(error).partition("\n")[0] or type(error).__name__
+    if "No space left" in str(error) or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(
+            f"the store has no room for {key}", "make room in the store, then try again"
+        )
     hint = "make room in the store, or see that it runs; then try again"
     return Failed(f"the store failed at object {key}: {said}", hint)
 
 
-def _copy(source: BinaryIO, out: BinaryIO) -> None:
-    """Copies the whole of a file; on Linux no byte comes up into Python."""
-    if sys.platform != "linux":
-        shutil.copyfileobj(source, out, READ_SIZE)
-        out.flush()
-        return
-    while os.sendfile(out.fileno(), source.fileno(), None, 1 << 30):
-        pass
+def _write_all(file: io.FileIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) or 0 :]
 
 
 def _sync(path: Path) -> None:

@@ -1,24 +1,35 @@
 """The vault as one thing: database, object store and keyring, opened from the settings."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from firsthand import log, tlog
 from firsthand.config import Settings, kind_of
 from firsthand.consent import people
 from firsthand.db import Database
-from firsthand.errors import NotFound
+from firsthand.errors import Damaged, Error, NotFound
 from firsthand.vault import catalog
+from firsthand.vault.journal import TILE, Journal, newest_tile
 from firsthand.vault.keyring import Keyring, passphrase_of
-from firsthand.vault.store import open_store
+from firsthand.vault.store import Store, open_store
 
 
 class Vault:
     """An opened vault; `now_ns` is its clock."""
 
-    def __init__(self, settings: Settings, now_ns: Callable[[], int] = time.time_ns) -> None:
-        """Opens the vault of these settings, made if new; NotFound if the data folder is none."""
+    def __init__(
+        self,
+        settings: Settings,
+        now_ns: Callable[[], int] = time.time_ns,
+        recovering: bool = False,
+    ) -> None:
+        """Opens the vault of these settings, made if new; NotFound if the data folder is none.
+
+        Damaged if the database is older than the store, unless it is opened to be recovered.
+        """
         if kind_of(settings.data) is None:
             raise NotFound(
                 f"{settings.data} is no data folder of firsthand",
@@ -31,6 +42,34 @@ class Vault:
         self.db = Database(settings.database)
         self.store = open_store(settings)
         self.keyring = Keyring(folder, passphrase_of(settings.data, settings.passphrase))
+        self.copy: Store | None = None
+        if settings.copy_url:
+            self.copy = open_store(replace(settings, store_url=settings.copy_url))
+        self.journal = Journal(self.store, self.keyring)
+        if not recovering:
+            self._check_age()
+            self.db.after_write = self.follow
+
+    def follow(self) -> None:
+        """Brings the journal in the store up to what the log says."""
+        try:
+            with self.db.read() as connection:
+                self.journal.follow(connection)
+        except Error as error:
+            # What was committed stays so; the next commit copies this too.
+            logging.getLogger("firsthand.vault").warning("journal_behind: %s", error.message)
+
+    def _check_age(self) -> None:
+        with self.db.read() as connection:
+            newest = newest_tile(self.store, max(0, log.size(connection) - 1) // TILE)
+        with self.db.read() as connection:  # read after the store: others may be writing
+            behind = newest[1] - log.size(connection) if newest else 0
+        if behind > 0:
+            self.close()
+            raise Damaged(
+                f"the database is older than the store: it lacks {behind} entries of the log",
+                'run "firsthand vault recover"; until then nothing is read or written',
+            )
 
     @property
     def origin(self) -> str:

@@ -55,7 +55,10 @@ async def upload_state(request: Request, upload: str) -> dict[str, Any]:
 
 @router.put("/api/uploads/{upload}/parts/{number}")
 async def put_part(request: Request, upload: str, number: int, expires: int, mac: str) -> Response:
-    """Takes the bytes of one part at the URL that was given out for it."""
+    """Takes the bytes of one part at the URL that was given out for it.
+
+    Most parts never come here: web/wire.py takes them off the connection.
+    """
     vault = request.app.state.vault
     # Before the body is read: nobody without a URL of ours makes us hold megabytes.
     ingest.check_url(vault, upload, number, expires, mac)

@@ -13,6 +13,7 @@ from firsthand.config import Settings
 from firsthand.errors import Failed, Usage
 from firsthand.vault.vault import Vault
 from firsthand.web.app import make_app
+from firsthand.web.wire import protocol
 
 MIN_KEY = 16  # characters of an access key that somebody chose
 STOP_S = 5  # how long requests under way may take to end
@@ -29,6 +30,7 @@ class Server:
         app = make_app(vault, access_key=access_key)
         config = uvicorn.Config(
             app,
+            http=protocol(vault),
             log_config=None,
             # Its lines would hold people's ids and the access key.
             access_log=False,

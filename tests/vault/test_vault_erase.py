@@ -291,7 +291,7 @@ def test_an_erased_person_is_in_no_file_any_more(vault, device, clock):
     with vault.keyring._db.read() as connection:
         query = f"SELECT wrapped FROM wrapped_key WHERE person = '{bearer.id}'"
         secrets += connection.exec_driver_sql(query).scalars().all()
-    assert len(secrets) == 13
+    assert len(secrets) == 14
     assert [secret[:20] for secret in secrets if secret not in files(vault)] == []
     carry_out(vault, bearer)
     assert [secret[:20] for secret in secrets if secret in files(vault)] == []

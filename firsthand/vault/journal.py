@@ -1,0 +1,247 @@
+"""The journal: what the catalogue says, a second time, in the store, for the day it is lost.
+
+Beside the bytes lie a signed slip for each segment, the orders of erasure, and the log with the
+people that it speaks of. Personal fields are sealed under a key of their person, so whatever
+erases a person erases them here. Reading it back is recover.py's business.
+"""
+
+import base64
+import json
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from firsthand import log
+from firsthand.consent import erasure, tables
+from firsthand.crypto import canonical, unwrap, wrap
+from firsthand.errors import Damaged, Error, NotFound, WrongKey
+from firsthand.vault import catalog
+from firsthand.vault.keyring import Keyring
+from firsthand.vault.store import Store
+
+SLIP_CONTEXT = "firsthand/slip/v1"
+ORDER_CONTEXT = "firsthand/order/v1"
+# A tile is written again with each entry: at 128 entries that comes to 30 kB a time.
+TILE = 128
+# Every table whose rows belong to one person, the person's own row first.
+OF_PERSON = (
+    (tables.people, tables.people.c.id),
+    (tables.devices, tables.devices.c.person),
+    (tables.consents, tables.consents.c.person),
+    (tables.rules, tables.rules.c.person),
+    (tables.ballots, tables.ballots.c.person),
+    (tables.withholds, tables.withholds.c.person),
+)
+# Entries that leave a person's own rows as they were.
+_QUIET = ("read", "emulated")
+
+
+class Journal:
+    """Writes the journal of one vault; `follow` is called after each commit."""
+
+    def __init__(self, store: Store, keyring: Keyring) -> None:
+        self._store, self._keyring = store, keyring
+        self._followed = -1
+        self._lines: list[bytes] = []  # of the last tile, while it is not full
+        self._lock = threading.Lock()
+
+    def put_slip(
+        self,
+        held: catalog.Segment,
+        parts: Iterable[catalog.StoredPart],
+        envelope: dict[str, Any] | None = None,
+    ) -> None:
+        """Writes, or writes anew, all that the catalogue knows of one segment."""
+        key = slip_key(held)
+        if envelope is None:  # of an older vault, or a part moved under a new day key
+            envelope = self._envelope_of(key, held.person) or {"record": held.record}
+        body = {
+            "v": 1,
+            "segment": {name: value for name, value in vars(held).items() if name != "record"},
+            "envelope": envelope,
+            "parts": [
+                vars(part) | {"file_key": base64.b64encode(part.file_key or b"").decode()}
+                for part in parts
+            ],
+        }
+        self._put_signed(key, body, SLIP_CONTEXT, held.person)
+
+    def drop_slips(self, segments: Sequence[catalog.Segment]) -> None:
+        """Removes the slips of erased segments."""
+        for segment in segments:
+            self._store.delete(slip_key(segment))
+
+    def drop_person(self, person: str) -> None:
+        """Removes all of a person but the order that erases them as a whole."""
+        self._store.delete(f"journal/people/{person}")
+        for kind in ("slips", "intervals"):
+            for key in list(self._store.keys(f"journal/{kind}/{person}")):
+                self._store.delete(key)
+
+    def put_order(self, order: erasure.Order) -> None:
+        """Writes an order of erasure, before anything is destroyed by it."""
+        body = vars(order) | {"done_ns": None}
+        if order.scope == "interval":
+            key = f"journal/intervals/{order.person}/{order.id}"
+            self._put_signed(key, body, ORDER_CONTEXT, order.person)
+        else:  # must be read when the person's keys are gone, and names nothing but the person
+            self._put_signed(f"journal/orders/{order.person}/{order.id}", body, ORDER_CONTEXT)
+
+    def follow(self, connection: Connection) -> None:
+        """Copies what the log says that the store does not know yet, and whom it speaks of."""
+        with self._lock:
+            size = log.size(connection)
+            if self._followed < 0:
+                newest = newest_tile(self._store, max(0, size - 1) // TILE)
+                self._followed = newest[1] if newest else 0
+            if size > self._followed:
+                self._copy(connection, size)
+
+    def _copy(self, connection: Connection, size: int) -> None:
+        keys: dict[str, bytes | None] = {}
+        touched = set()
+        # Only the tile that is being filled is remembered; of any other all rows are read.
+        start = self._followed - len(self._lines)
+        if start % TILE:
+            start, self._lines = self._followed - self._followed % TILE, []
+        column = log.entries.c.index
+        query = sa.select(log.entries).where(column >= start + len(self._lines), column < size)
+        for row in connection.execute(query.order_by(column)):
+            index, person = row._mapping["index"], row.person
+            if person and person not in keys:
+                keys[person] = self._keyring.journal_key(person)
+            self._lines.append(_line(row, keys.get(person or "")))
+            if person and index >= self._followed and _changes(row):
+                touched.add(person)
+            if (index + 1) % TILE == 0 or index + 1 == size:
+                self._put_tile(index // TILE, index + 1, self._lines)
+            if (index + 1) % TILE == 0:
+                self._lines = []
+        for person in sorted(touched):
+            self._put_person(connection, person, keys[person])
+        self._followed = size
+
+    def _put_tile(self, number: int, stop: int, lines: list[bytes]) -> None:
+        self._store.replace(f"journal/log/{number:09d}.{stop:012d}", b"\n".join(lines))
+        for key in list(self._store.keys("journal/log", f"journal/log/{number:09d}.")):
+            if key < f"journal/log/{number:09d}.{stop:012d}":
+                self._store.delete(key)
+
+    def _put_person(self, connection: Connection, person: str, key: bytes | None) -> None:
+        if key is None:
+            return
+        found: dict[str, list[dict[str, Any]]] = {}
+        for table, column in OF_PERSON:
+            rows = connection.execute(sa.select(table).where(column == person))
+            found[table.name] = [
+                {name: _text(value) for name, value in row._mapping.items()} for row in rows
+            ]
+        sealed = wrap(key, json.dumps(found).encode(), person.encode())
+        self._store.replace(f"journal/people/{person}", sealed)
+
+    def _put_signed(
+        self, key: str, body: dict[str, Any], context: str, person: str | None = None
+    ) -> None:
+        """Writes what is signed, sealed for its person if one is named."""
+        name = context.split("/")[1]
+        signature = self._keyring.log_key().sign(context, canonical(body))
+        data = canonical({name: body, "signature": base64.b64encode(signature).decode()})
+        if person is not None:
+            sealing = self._keyring.journal_key(person)
+            if sealing is None:
+                return  # erased just now
+            data = wrap(sealing, data, key.encode())
+        self._store.replace(key, data)
+
+    def _envelope_of(self, key: str, person: str) -> dict[str, Any] | None:
+        try:
+            return read_signed(self._store, self._keyring, key, SLIP_CONTEXT, person)["envelope"]
+        except Error:
+            return None
+
+
+def slip_key(segment: catalog.Segment) -> str:
+    """Where the slip of a segment lies: one place for each record, whatever was tried."""
+    return f"journal/slips/{segment.person}/{segment.record_hash}"
+
+
+def newest_tile(store: Store, number: int) -> tuple[str, int] | None:
+    """The last tile of the log from tile `number` on: its key, and where it stops."""
+    keys = sorted(store.keys("journal/log", f"journal/log/{number:09d}."))
+    return (keys[-1], int(keys[-1].rpartition(".")[2])) if keys else None
+
+
+def read_signed(
+    store: Store, keyring: Keyring, key: str, context: str, person: str | None = None
+) -> dict[str, Any]:
+    """The body of a slip or an order; Damaged unless this vault signed and sealed it.
+
+    NotFound once its person is erased.
+    """
+    name = context.split("/")[1]
+    data = b"".join(store.chunks(key))
+    if person is not None:
+        sealing = keyring.journal_key(person)
+        if sealing is None:
+            raise NotFound(f"the key to {key} was destroyed")
+        try:
+            data = unwrap(sealing, data, key.encode())
+        except WrongKey as error:
+            raise Damaged(f"{key} of the journal cannot be opened") from error
+    try:
+        envelope = json.loads(data)
+        body, signature = envelope[name], base64.b64decode(envelope["signature"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{key} of the journal cannot be read") from error
+    keyring.log_key().public.verify(context, canonical(body), signature)
+    return body
+
+
+def read_log(store: Store, start: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """(index, entry, sealed opening) of the store's copy of the log from `start` on."""
+    best: dict[int, str] = {}
+    for key in sorted(store.keys("journal/log")):
+        best[int(key.split("/")[-1].split(".")[0])] = key  # the longest of a tile comes last
+    for number in sorted(best):
+        if (number + 1) * TILE <= start:
+            continue
+        for place, line in enumerate(b"".join(store.chunks(best[number])).split(b"\n")):
+            entry, sealed = json.loads(line)
+            if number * TILE + place >= start:
+                yield number * TILE + place, base64.b64decode(entry), base64.b64decode(sealed)
+
+
+def read_person(store: Store, key: bytes, person: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of one person as the store last heard of them."""
+    sealed = b"".join(store.chunks(f"journal/people/{person}"))
+    found = json.loads(unwrap(key, sealed, person.encode()))
+    return {
+        name: [{column: _value(value) for column, value in row.items()} for row in rows]
+        for name, rows in found.items()
+    }
+
+
+def _changes(row: sa.Row) -> bool:
+    """Whether an entry may have changed its person's own rows; most only add footage."""
+    kind = json.loads(row.entry)["kind"]
+    return kind not in _QUIET and not kind.endswith("_stored")
+
+
+def _line(row: sa.Row, key: bytes | None) -> bytes:
+    sealed = b""
+    if row.opening and key is not None:
+        sealed = wrap(key, row.opening, b"%d" % row._mapping["index"])
+    return canonical([base64.b64encode(field).decode() for field in (row.entry, sealed)])
+
+
+def _text(value: Any) -> Any:
+    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {"base64"}:
+        return base64.b64decode(value["base64"])
+    return value

@@ -1,0 +1,293 @@
+"""Part bodies, taken off the wire without the framework: nearly all bytes that a vault receives.
+
+uvicorn hands a body over in 64 KiB pieces, each through h11 and a queue. Here the socket is read
+into one buffer, which is written to where the part belongs. What is unusual about a request (a
+chunked body, Expect, Content-MD5, a head in pieces) goes the long way, to web/ingest.py.
+"""
+
+import asyncio
+import email.utils
+import json
+import logging
+import re
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, cast
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from firsthand.errors import Error, Failed
+from firsthand.vault import ingest, parts
+from firsthand.vault.vault import Vault
+from firsthand.web.body import IDLE_S
+
+# Of 128 KiB to 2 MiB the best: twice as much falls out of a core's own cache between the socket,
+# the hash and the file, and writing then takes five times the CPU.
+BUFFER = 512 << 10
+# Each holds one buffer, so 128 MiB at most; more go the long way.
+MAX_BODIES = 256
+THREADS = 4  # they wait for the disk
+
+_START = b"PUT /api/uploads/"
+_TARGET = re.compile(
+    rb"/api/uploads/([\w.-]{1,200})/parts/(\d{1,6})\?expires=(\d{1,12})&mac=([0-9a-f]{1,128})"
+)
+_UNUSUAL = {b"transfer-encoding", b"expect", b"upgrade", b"content-md5"}
+_log = logging.getLogger("firsthand.web")
+
+
+def protocol(vault: Vault) -> type[asyncio.Protocol]:
+    """uvicorn's protocol, with the bodies of parts for this vault taken out of it."""
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="parts")
+    under_way: set[_Body] = set()
+
+    class Protocol(H11Protocol):
+        body: _Body | None = None
+
+        def data_received(self, data: bytes) -> None:
+            if data.startswith(_START) and _between_requests(self) and len(under_way) < MAX_BODIES:
+                head = _parse(data)
+                if head is not None:
+                    self._unset_keepalive_if_required()
+                    self.body = _Body(self, vault, pool, under_way, head)
+                    self.body.begin()
+                    return
+            super().data_received(data)
+
+        def shutdown(self) -> None:
+            if self.body is None:
+                super().shutdown()
+            else:
+                self.body.last = True  # it may end, and then the connection does
+
+        def take_over(self, last: bool) -> None:
+            """The next request is uvicorn's again."""
+            self.body = None
+            if last or self.transport.is_closing():
+                self.transport.close()
+                return
+            self.transport.set_protocol(self)
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    return Protocol
+
+
+def _between_requests(host: H11Protocol) -> bool:
+    """Whether a request may begin here; what looks like one inside a body is none."""
+    states = (host.conn.our_state, host.conn.their_state)
+    idle = states == (h11.IDLE, h11.IDLE) and not host.conn.trailing_data[0]
+    return idle and (host.cycle is None or host.cycle.response_complete)
+
+
+@dataclass(frozen=True)
+class _Head:
+    upload: str
+    number: int
+    expires_s: int
+    mac: str
+    size: int
+    last: bool
+    rest: bytes
+
+
+def _parse(data: bytes) -> _Head | None:
+    """The head of a part's request by uvicorn's own rules; None for the long way."""
+    stop = data.find(b"\r\n\r\n") + 4
+    if stop < 4:
+        return None
+    reader = h11.Connection(h11.SERVER)
+    reader.receive_data(data[:stop])
+    try:
+        event = reader.next_event()
+    except h11.RemoteProtocolError:
+        return None
+    if not isinstance(event, h11.Request) or event.http_version != b"1.1":
+        return None
+    headers = dict(event.headers)
+    match = _TARGET.fullmatch(event.target)
+    size = headers.get(b"content-length", b"")
+    if match is None or headers.keys() & _UNUSUAL or not size.isdigit() or not int(size):
+        return None
+    upload, number, expires, mac = match.groups()
+    last = headers.get(b"connection", b"").lower() == b"close"
+    named = (upload.decode(), int(number), int(expires), mac.decode())
+    return _Head(*named, int(size), last, data[stop:])
+
+
+class _Body(asyncio.BufferedProtocol):
+    """One body on its way into the store; gives the connection back after its answer."""
+
+    def __init__(
+        self,
+        host: Any,
+        vault: Vault,
+        pool: ThreadPoolExecutor,
+        under_way: set["_Body"],
+        head: _Head,
+    ) -> None:
+        self._host, self._vault, self._pool, self._head = host, vault, pool, head
+        self._under_way = under_way
+        self._transport = cast(asyncio.Transport, host.transport)
+        self._loop = asyncio.get_running_loop()
+        self._writer: parts.Writer | None = None
+        self._buffer = memoryview(b"")
+        self._filled, self._left = 0, head.size
+        self._failed = self._busy = self._lost = False
+        self._heard_s = self._loop.time()
+        self._timer = self._loop.call_later(IDLE_S, self._look)
+        self.last = head.last
+
+    def begin(self) -> None:
+        """Looks whether the part is wanted, before any of it is kept."""
+        self._under_way.add(self)
+        self._transport.pause_reading()
+        self._transport.set_protocol(self)
+        head = self._head
+        args = (head.upload, head.number, head.expires_s, head.mac, head.size)
+        self._work(lambda: ingest.open_part(self._vault, *args), self._opened)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer[self._filled : self._filled + self._left]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._heard_s = self._loop.time()
+        self._filled += nbytes
+        self._left -= nbytes
+        if self._failed:
+            self._filled = 0
+            if not self._left:
+                self._end()
+        elif not self._left:
+            self._transport.pause_reading()
+            self._work(self._write, self._written)
+        elif self._filled == len(self._buffer):
+            # Here and not in a thread: it takes a millisecond to hash and write while the bytes
+            # are in this core's cache, and handing them over costs a fifth more CPU. The disk is
+            # waited for in a thread, at the end of each part.
+            try:
+                self._write()
+            except Exception as error:
+                self._refuse(error)
+            else:
+                self._filled = 0
+
+    def eof_received(self) -> None:
+        return None  # which closes the connection
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = True
+        self._timer.cancel()
+        self._under_way.discard(self)
+        if not self._busy:
+            self._close()
+        self._host.body = None
+        self._host.connection_lost(error)
+
+    def _opened(self, writer: parts.Writer) -> None:
+        self._writer = writer
+        if self._lost:
+            self._close()
+            return
+        self._take()
+
+    def _take(self) -> None:
+        """Goes on with what came along with the head."""
+        rest = self._head.rest[: self._head.size]
+        self._buffer = memoryview(bytearray(min(self._head.size, max(BUFFER, len(rest)))))
+        if len(self._head.rest) > self._head.size:
+            self.last = True  # a request sent ahead of its turn is not read
+        self._buffer[: len(rest)] = rest
+        self._transport.resume_reading()
+        if rest:
+            self.buffer_updated(len(rest))
+
+    def _write(self) -> None:
+        if self._writer is None:
+            raise Failed("a part is written before it is opened")
+        self._writer.write(self._buffer[: self._filled])
+        if not self._left:
+            self._writer.finish()
+
+    def _written(self, _: None) -> None:
+        if self._lost:
+            self._close()
+            return
+        self._filled = 0
+        if self._left:
+            self._transport.resume_reading()
+            return
+        tag = ingest.etag(self._head.upload, self._head.number)
+        self._answer("200 OK", {"ETag": tag}, b"")
+        self._end()
+
+    def _work(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Does what may wait for the disk elsewhere; other connections go on."""
+        self._busy = True
+        future = self._pool.submit(job)
+        future.add_done_callback(
+            lambda done: self._loop.call_soon_threadsafe(self._worked, done, then)
+        )
+
+    def _worked(self, done: Future, then: Callable[[Any], None]) -> None:
+        self._busy = False
+        self._heard_s = self._loop.time()
+        error = done.exception()
+        if error is None:
+            then(done.result())
+        elif self._lost:
+            self._close()
+        else:
+            self._refuse(error)
+
+    def _refuse(self, error: BaseException) -> None:
+        """Says why, then lets the rest of the body pass by: else the answer might be lost."""
+        if not isinstance(error, Error):
+            _log.error("unexpected error", exc_info=error)
+            error = Failed("something went wrong here", "the server's own output says what")
+        problem: dict[str, Any] = {"type": "about:blank", "title": type(error).__name__}
+        problem |= {"status": error.http_status, "detail": error.message, "hint": error.hint}
+        said = {"Content-Type": "application/problem+json", "Connection": "close"}
+        self._answer(
+            f"{error.http_status} {type(error).__name__}", said, json.dumps(problem).encode()
+        )
+        self._failed = self.last = True
+        began = self._writer is not None
+        self._close()
+        if began:
+            self._filled = 0
+            if self._left:
+                self._transport.resume_reading()
+            else:
+                self._end()
+        else:
+            self._take()
+
+    def _answer(self, status: str, headers: dict[str, str], body: bytes) -> None:
+        fields = {"Date": email.utils.formatdate(usegmt=True), "Cache-Control": "no-store"}
+        fields |= headers | {"Content-Length": str(len(body))}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self._transport.write(f"HTTP/1.1 {status}\r\n{lines}\r\n".encode("latin-1") + body)
+
+    def _end(self) -> None:
+        self._timer.cancel()
+        self._under_way.discard(self)
+        self._close()
+        self._host.take_over(self.last)
+        self._transport.resume_reading()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _look(self) -> None:
+        """A client that sends nothing for so long is gone; its buffer is wanted by others."""
+        quiet_s = self._loop.time() - self._heard_s
+        if quiet_s >= IDLE_S and not self._busy:
+            self._transport.abort()
+        else:
+            self._timer = self._loop.call_later(max(1.0, IDLE_S - quiet_s), self._look)

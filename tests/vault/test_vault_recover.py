@@ -1,0 +1,297 @@
+"""Recovery: an old database beside today's store and keyring; nothing stored is lost again."""
+
+import base64
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from faults import Tally
+
+from firsthand import config, log
+from firsthand.consent import agreements, erasure, people, withhold
+from firsthand.crypto import unwrap, wrap
+from firsthand.errors import Damaged
+from firsthand.segment import verify_receipt
+from firsthand.vault import catalog, journal, reading
+from firsthand.vault.check import check
+from firsthand.vault.erase import carry_out
+from firsthand.vault.recover import recover
+from firsthand.vault.vault import Vault
+
+pytestmark = pytest.mark.files
+NOW_NS = 1_793_520_000 * 10**9  # where the vault's clock begins
+MINUTE_NS = 60 * 10**9
+DAY_NS = 86_400 * 10**9
+
+
+def back_up(vault: Vault, to: Path) -> None:
+    """A copy of the database alone, as it stands."""
+    with closing(sqlite3.connect(str(vault.db.engine.url.database))) as connection:
+        connection.execute(f"VACUUM INTO '{to}'")
+
+
+def put_back(vault: Vault, backup: Path | None) -> None:
+    """Loses today's database, and puts an old one, or none, in its place."""
+    vault.close()
+    folder = vault.settings.data / "vault"
+    for file in folder.glob("firsthand.db*"):
+        file.unlink()
+    if backup is not None:
+        shutil.copy(backup, folder / "firsthand.db")
+
+
+def recovered(vault: Vault) -> Vault:
+    opened = Vault(vault.settings, vault.now_ns, recovering=True)
+    recover(opened)
+    opened.close()
+    return Vault(vault.settings, vault.now_ns)
+
+
+def erase(vault: Vault, person: people.Person, interval: tuple[int, int] | None = None) -> None:
+    with vault.db.write() as connection:
+        order = erasure.order(connection, person, interval, vault.now_ns())
+    carry_out(vault, order)
+
+
+def everything(vault: Vault) -> dict[str, list]:
+    """All that a recovery must give back, of every table but the notes of checks and limits."""
+    found = {}
+    with vault.db.read() as connection:
+        for name in ("person", "device", "consent", "withhold", "segment", "segment_part"):
+            rows = connection.exec_driver_sql(f'SELECT * FROM "{name}" ORDER BY 1, 2').fetchall()
+            found[name] = [tuple(row) for row in rows]
+        found["log"] = [
+            tuple(row)
+            for row in connection.exec_driver_sql("SELECT * FROM log_entry ORDER BY 1").fetchall()
+        ]
+    return found
+
+
+@pytest.fixture
+def life(vault: Vault, clock, make_device, tmp_path: Path) -> Callable[[], dict]:
+    """A vault with a week-old backup; since then two people came, one left, and much happened."""
+
+    def live() -> dict:
+        ana, ben, cleo = (vault.add_person(name, "sim") for name in ("ana", "ben", "cleo"))
+        devices = {p.name: make_device(p, f"d-{p.name}") for p in (ana, ben, cleo)}
+        receipts: dict[str, dict] = {}
+
+        def record(name: str, minute: int) -> None:
+            made = devices[name].seal({"video": f"{name} {minute}".encode()}, 60 * minute)
+            receipts[f"{name} {minute}"] = devices[name].hand_in(made)
+
+        for minute in range(4):
+            for name in ("ana", "ben", "cleo"):
+                record(name, minute)
+        with vault.db.write() as connection:
+            agreements.give(connection, ana, ["fh:human-view"])
+            given = agreements.give(connection, ben, ["fh:human-view"])
+        back_up(vault, tmp_path / "old.db")
+        clock.now_ns += 7 * DAY_NS
+        for minute in range(4, 8):
+            for name in ("ana", "ben", "cleo"):
+                record(name, minute)
+        devices["ana"].hand_in(devices["ana"].seal({}, 480, reason="paused"))
+        dora = vault.add_person("dora", "sim")
+        devices["dora"] = make_device(dora, "d-dora")
+        record("dora", 0)
+        with vault.db.write() as connection:
+            agreements.withdraw(connection, ben, given.id)
+            withhold.withhold(connection, ana, NOW_NS, NOW_NS + 1)
+        # Erased since: an hour before the backup, one after it, and a person.
+        erase(vault, ana, (NOW_NS + MINUTE_NS, NOW_NS + MINUTE_NS + 1))
+        erase(vault, ana, (NOW_NS + 5 * MINUTE_NS, NOW_NS + 5 * MINUTE_NS + 1))
+        erase(vault, cleo)
+        record("ben", 8)
+        return {"receipts": receipts, "devices": devices, "people": (ana, ben, cleo, dora)}
+
+    return live
+
+
+@pytest.mark.fault("S6")
+@pytest.mark.parametrize("backup", ["a week old", "none"])
+def test_s6_an_old_database_comes_back_with_every_receipt_and_what_was_erased_stays_erased(
+    vault, life, tmp_path, clock, backup, tally: Tally
+):
+    lived = life()
+    before = everything(vault)
+    put_back(vault, tmp_path / "old.db" if backup == "a week old" else None)
+    again = recovered(vault)
+    after = everything(again)
+    gone = {"ana 1", "ana 5", *(f"cleo {minute}" for minute in range(8))}
+    ana, ben, cleo, dora = lived["people"]
+    key = again.keyring.log_key().public
+    for name, envelope in lived["receipts"].items():
+        receipt = verify_receipt(envelope, key)
+        with again.db.read() as connection:
+            held = catalog.find_record(connection, receipt.device, receipt.seq)
+            root = log.root(connection, receipt.log_index + 1).hex()
+        assert root == receipt.log_root  # the log is the one that was seen
+        if name in gone:
+            assert held is None or (held.state, held.object) == ("erased", "")
+        else:
+            assert held.receipt == envelope
+            plain = reading.read_part(again, held.id, "video", "self", "x")
+            assert plain == name.encode()
+    found = check(again)
+    assert (found.faults, found.orphans) == ([], [])
+    # Consents and withholds are those of today too: a withdrawal is not undone.
+    for table in ("consent", "withhold", "person", "device"):
+        assert _without(after[table], cleo.id) == _without(before[table], cleo.id)
+    assert after["log"][: len(before["log"])] == before["log"]
+    with again.db.read() as connection:
+        for person in (ana, ben, dora):
+            assert log.verify_openings(connection, person.id, person.salt) > 0
+        assert backup == "none" or people.find(connection, cleo.id).status == "erased"
+        size = log.size(connection)
+    # A device that comes with what was erased gets the same answer as before.
+    answer = lived["devices"]["ana"]
+    answer.vault = again
+    late = answer.seal({"video": b"late"}, 5 * 60)
+    assert answer.hand_in(late)["receipt"]["reason"] == "erased"
+    fresh = answer.seal({"video": b"fresh"}, 9 * 60)
+    assert answer.hand_in(fresh)["receipt"]["log_index"] == size + 1
+    again.close()
+    tally.add(cases=len(lived["receipts"]))
+
+
+def _without(rows: list, person: str) -> list:
+    return [row for row in rows if not any(person in str(cell) for cell in row)]
+
+
+def test_a_database_that_is_older_than_its_store_is_not_used(vault, life, tmp_path):
+    life()
+    put_back(vault, tmp_path / "old.db")
+    with pytest.raises(Damaged, match=r"lacks \d+ entries of the log") as caught:
+        Vault(vault.settings, vault.now_ns)
+    assert "vault recover" in caught.value.hint
+
+
+def test_recovering_twice_or_without_need_changes_nothing(vault, life, tmp_path):
+    life()
+    before = everything(vault)
+    vault.close()
+    again = recovered(vault)
+    assert everything(again) == before
+    again.close()
+    put_back(vault, tmp_path / "old.db")
+    first = recovered(vault)
+    held = everything(first)
+    first.close()
+    second = recovered(vault)
+    assert everything(second) == held
+    second.close()
+
+
+@pytest.mark.parametrize("where", ["_people", "_segment", "_erasures", "carry_out"])
+def test_a_recovery_that_is_cut_off_is_run_again(vault, life, tmp_path, monkeypatch, where):
+    from firsthand.vault import recover as module
+
+    life()
+    put_back(vault, tmp_path / "old.db")
+    calls = 0
+    whole = getattr(module, where)
+
+    def crash(*args):  # type: ignore[no-untyped-def]
+        nonlocal calls
+        calls += 1
+        if calls > 1 or where in ("_people", "_erasures"):
+            raise KeyboardInterrupt
+        return whole(*args)
+
+    opened = Vault(vault.settings, vault.now_ns, recovering=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, where, crash)
+        with pytest.raises(KeyboardInterrupt):
+            recover(opened)
+    opened.close()
+    again = recovered(vault)
+    assert (check(again).faults, check(again).orphans) == ([], [])
+    again.close()
+
+
+def test_another_vaults_database_is_refused(vault, device, open_vault, tmp_path):
+    device.hand_in(device.seal())
+    other = tmp_path / "other"
+    config.mark(other, "real")
+    foreign = Vault(config.load(other, {}, passphrase="another"), vault.now_ns)
+    foreign.add_person("eve")
+    back_up(foreign, tmp_path / "foreign.db")
+    foreign.close()
+    device.hand_in(device.seal())
+    put_back(vault, tmp_path / "foreign.db")
+    opened = Vault(vault.settings, vault.now_ns, recovering=True)
+    with pytest.raises(Damaged, match="differs between database and store"):
+        recover(opened)
+    opened.close()
+
+
+def test_a_forged_slip_or_order_is_not_believed(vault, person, device, tmp_path):
+    back_up(vault, tmp_path / "old.db")
+    device.hand_in(device.seal())
+    (key,) = vault.store.keys("journal/slips")
+    sealing = vault.keyring.journal_key(person.id)
+    data = unwrap(sealing, b"".join(vault.store.chunks(key)), key.encode())
+    forged = data.replace(b'"start_ns":', b'"start_ns":1', 1)
+    vault.store.replace(key, wrap(sealing, forged, key.encode()))
+    vault.store.replace(f"journal/orders/{person.id}/e-1", b'{"order":{},"signature":""}')
+    put_back(vault, tmp_path / "old.db")
+    opened = Vault(vault.settings, vault.now_ns, recovering=True)
+    done = recover(opened)
+    assert (done.segments, len(done.left)) == (0, 2)
+    assert len(check(opened).orphans) == 1  # its bytes are kept, and named
+    opened.close()
+
+
+def test_the_journal_is_followed_over_many_tiles(vault, monkeypatch, tmp_path):
+    monkeypatch.setattr(journal, "TILE", 4)
+    back_up(vault, tmp_path / "old.db")
+    for number in range(11):
+        vault.add_person(f"p{number}")
+    second = Vault(vault.settings, vault.now_ns)  # as another process: it begins within a tile
+    second.add_person("late")
+    vault.add_person("latest")
+    before = everything(vault)
+    assert len(list(vault.store.keys("journal/log"))) == 4
+    second.close()
+    put_back(vault, tmp_path / "old.db")
+    again = recovered(vault)
+    assert everything(again) == before
+    again.close()
+
+
+def test_an_erased_person_is_sealed_off_in_the_journal_too(vault, person, device):
+    device.hand_in(device.seal())
+    with vault.db.write() as connection:
+        agreements.give(connection, person, ["fh:human-view"])
+    keys = list(vault.store.keys("journal"))
+    assert any(person.id in key for key in keys)
+    erase(vault, person)
+    left = [key for key in vault.store.keys("journal") if "/log/" not in key]
+    assert left == [key for key in left if key.startswith(f"journal/orders/{person.id}/")]
+    assert vault.keyring.journal_key(person.id) is None
+    for key in vault.store.keys("journal"):
+        data = b"".join(vault.store.chunks(key))
+        assert person.name.encode() + b'"' not in data
+        assert (person.salt or b"?") not in data
+
+
+def test_the_store_alone_reads_nothing_of_a_person_in_the_journal(vault, person, device):
+    device.hand_in(device.seal(start_s=5))
+    with vault.db.write() as connection:
+        agreements.give(connection, person, ["fh:human-view"])
+        (segment,) = catalog.of_person(connection, person.id)
+    erase(vault, person, (NOW_NS + DAY_NS, NOW_NS + DAY_NS + 1))
+    kinds = {key.split("/")[1] for key in vault.store.keys("journal")}
+    assert kinds == {"slips", "intervals", "log", "people"}
+    told = [segment.id, str(segment.start_ns), str(NOW_NS + DAY_NS), "human-view", "ana"]
+    for key in vault.store.keys("journal"):
+        data = b"".join(vault.store.chunks(key))
+        if "/log/" in key:  # public entries and sealed openings, both in base64
+            fields = [field for line in data.split(b"\n") for field in json.loads(line)]
+            data = b"".join(base64.b64decode(field) for field in fields)
+        assert [word for word in told if word.encode() in data] == []
