@@ -57,7 +57,7 @@ def aside(vault: Vault) -> list[str]:
 def test_s1_every_rotten_object_is_found_in_a_cycle_and_put_back_from_the_copy(
     copied, fill, clock, tally: Tally
 ):
-    count = 1000 if FULL else 60
+    count = 300 if FULL else 60
     fill(count)
     assert repairing.copy_out(copied) == count
     chance = random.Random(1)
