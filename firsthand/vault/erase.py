@@ -25,7 +25,7 @@ def carry_out(vault: Vault, order: erasure.Order, segments: Collection[str] = ()
     """
     whole = order.scope == "person"
     bounds = (order.start_ns or 0, order.stop_ns or 0) if order.scope == "interval" else ()
-    vault.journal.put_order(order)
+    vault.journal.put_order(order, segments)
     if whole:
         vault.keyring.destroy_person(order.person)
     _drop_uploads(vault, order.person)

@@ -4,6 +4,7 @@ Two ways lead here: a request for the last minutes, and a `forgotten` record tha
 one that the vault already holds.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -101,7 +102,7 @@ def make_way(vault: Vault, device: people.Device, envelope: dict[str, Any]) -> N
     with vault.db.write() as connection:
         _refuse(vault, connection, record, replaced)
         if held is not None and ours:
-            _put_in_place(vault, connection, person, held, record)
+            _put_in_place(vault, connection, person, held, record, envelope)
 
 
 def _refuse(vault: Vault, connection: Connection, record: Record, replaced: str) -> None:
@@ -119,6 +120,7 @@ def _put_in_place(
     person: people.Person,
     held: catalog.Segment,
     record: Record,
+    envelope: dict[str, Any],
 ) -> None:
     """The forgotten record takes the erased one's row: a number has one record."""
     digest = record.hash()
@@ -131,6 +133,7 @@ def _put_in_place(
     values: dict[str, Any] = {"kind": record.kind, "record": record.to_json()}
     values |= {"record_hash": digest, "receipt": receipt, "log_index": index, "size_bytes": 0}
     connection.execute(segments.update().where(segments.c.id == held.id).values(**values))
+    vault.journal.put_slip(replace(held, **values, object="", state="erased"), [], envelope)
 
 
 def _receipt(

@@ -35,14 +35,20 @@ def check(vault: Vault, record: Record) -> None:
     digest = record.hash()
     with vault.db.read() as connection:
         held = catalog.find_record(connection, record.device, record.seq)
-    if held is None or held.record_hash == digest:
-        return
+        if held is None or held.record_hash == digest or _in_place(connection, record, held):
+            return
     with vault.db.write() as connection:
         _note(vault, connection, record, digest, held)
     raise Forked(
         f"device {record.device} signed two different records numbered {record.seq}",
         "its key may be copied: revoke the device and enrol it anew",
     )
+
+
+def _in_place(connection: Connection, record: Record, held: catalog.Segment) -> bool:
+    """Whether one of the two says openly that it stands in the other's place."""
+    replaces = record.kind == "gap" and record.media.get("replaces") == held.record_hash
+    return replaces or catalog.forgetting(connection, record.device, record.hash()) is not None
 
 
 def flagged(connection: Connection) -> list[str]:

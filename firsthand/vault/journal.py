@@ -81,10 +81,10 @@ class Journal:
             for key in list(self._store.keys(f"journal/{kind}/{person}")):
                 self._store.delete(key)
 
-    def put_order(self, order: erasure.Order) -> None:
+    def put_order(self, order: erasure.Order, segments: Iterable[str] = ()) -> None:
         """Writes an order of erasure, before anything is destroyed by it."""
-        body = vars(order) | {"done_ns": None}
-        if order.scope == "interval":
+        body = vars(order) | {"done_ns": None, "segments": sorted(segments)}
+        if order.scope != "person":
             key = f"journal/intervals/{order.person}/{order.id}"
             self._put_signed(key, body, ORDER_CONTEXT, order.person)
         else:  # must be read when the person's keys are gone, and names nothing but the person

@@ -186,7 +186,9 @@ def _erasures(vault: Vault, done: Recovered) -> None:
         sealed_for = key.split("/")[2] if key.startswith("journal/intervals") else None
         try:
             args = (key, journal.ORDER_CONTEXT, sealed_for)
-            order = erasure.Order(**journal.read_signed(vault.store, vault.keyring, *args))
+            body = journal.read_signed(vault.store, vault.keyring, *args)
+            listed = body.pop("segments", [])
+            order = erasure.Order(**body)
             with vault.db.write() as connection:
                 row = sa.select(tables.erasures).where(tables.erasures.c.id == order.id)
                 held = connection.execute(row).first()
@@ -194,7 +196,7 @@ def _erasures(vault: Vault, done: Recovered) -> None:
                     connection.execute(tables.erasures.insert().values(**vars(order)))
             if held is not None and held.done_ns is not None:
                 continue
-            carry_out(vault, order)
+            carry_out(vault, order, listed)
             done.erased += 1
         except Error as error:
             done.left.append(f"{key}: {error.message}")

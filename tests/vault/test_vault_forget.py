@@ -65,7 +65,7 @@ def test_the_last_minutes_are_erased_and_the_receipt_says_so(vault, device):
     assert (receipt.id, receipt.device, receipt.segments) == ("f-1", device.id, 2)
     assert receipt.size_bytes > 0
     assert stored(vault, device) == [1]
-    assert len(list(vault.store.keys(""))) == 1
+    assert len(list(vault.store.keys("segments"))) == 1
     assert not check(vault).faults
     proof = erase.inclusion(vault, receipt.log_index)
     assert proof["index"] == receipt.log_index
@@ -125,7 +125,7 @@ def test_a_forgotten_record_erases_the_one_it_replaces(vault, device):
     receipt = verify_receipt(take(vault, device, envelope), vault.keyring.log_key().public)
     assert (receipt.kind, receipt.record_hash) == ("stored", record.hash())
     assert stored(vault, device) == [1]
-    assert len(list(vault.store.keys(""))) == 1
+    assert len(list(vault.store.keys("segments"))) == 1
     with vault.db.read() as connection:
         held = catalog.find_record(connection, device.id, 2)
         keys = connection.scalars(
@@ -153,7 +153,7 @@ def test_what_is_being_sent_when_it_is_forgotten_ends_nowhere(vault, device):
 
     late = ingest.complete(vault, upload, device.id)["receipt"]
     assert (late["kind"], late["reason"]) == ("refused", "forgotten")
-    assert list(vault.store.keys("")) == []
+    assert list(vault.store.keys("segments")) == []
     with vault.db.read() as connection:
         assert not connection.execute(sa.select(catalog.uploads)).all()
 

@@ -295,3 +295,24 @@ def test_the_store_alone_reads_nothing_of_a_person_in_the_journal(vault, person,
             fields = [field for line in data.split(b"\n") for field in json.loads(line)]
             data = b"".join(base64.b64decode(field) for field in fields)
         assert [word for word in told if word.encode() in data] == []
+
+
+@pytest.mark.fault("S6")
+def test_single_segments_that_were_forgotten_stay_so(vault: Vault, make_device, tmp_path: Path):
+    ana = vault.add_person("ana", "sim")
+    device = make_device(ana, "d-ana")
+    for minute in range(3):
+        device.hand_in(device.seal({"video": b"%d" % minute}, 60 * minute))
+    back_up(vault, tmp_path / "old.db")
+    with vault.db.write() as connection:
+        gone = catalog.find_record(connection, device.id, 2)
+        assert gone is not None
+        order = erasure.order(connection, ana, None, vault.now_ns(), segments=[gone.id])
+    carry_out(vault, order, {gone.id})
+    put_back(vault, tmp_path / "old.db")
+    found = recovered(vault)
+    with found.db.read() as connection:
+        assert catalog.find(connection, gone.id).state == "erased"
+        assert [each.seq for each in catalog.of_person(connection, ana.id)] == [1, 3]
+    assert check(found).faults == []
+    found.close()
