@@ -29,7 +29,7 @@ class Settings:
     copy_url: str = ""
     device_gb_a_day: int = 1000
     person_gb_a_day: int = 2000
-    uploads_at_once: int = 64
+    uploads_at_once: int = 2000
     passphrase: str = field(default="", repr=False)
     access_key: str = field(default="", repr=False)
     s3_endpoint: str = ""

@@ -28,11 +28,15 @@ SKEW_S = 120
 # A server closes what was idle (ours after 15 s); a new connection is cheaper than a vain try.
 IDLE_NS = 10 * 10**9
 # 404 and 410: the upload was forgotten, and asking for it anew begins it again.
-_RETRY = (404, 408, 410, 423, 425, 429)
+_RETRY = (404, 408, 410, 423, 425)
 
 
 class Unreached(Error):
     """The vault did not answer, or something answered that is no vault; worth another try."""
+
+
+class Enough(Unreached):
+    """The vault has enough of this device for now (429)."""
 
 
 class Denied(Error):
@@ -208,6 +212,8 @@ def _check(answer: Answer, url: str) -> None:
     title = _problem(answer) or f"HTTP status {status}"
     if status in (401, 403):
         raise Denied(f"{_host(url)} refused: {title}", "check that this device is enrolled there")
+    if status == 429:
+        raise Enough(f"{_host(url)} takes no more for now: {title}", "it is tried again later")
     if 400 <= status < 500 and status not in _RETRY:
         raise Rejected(f"{_host(url)} rejected it: {title}", "it stays on the card")
     raise Unreached(f"{_host(url)} could not: {title}", "it is tried again later")

@@ -20,7 +20,7 @@ from firsthand.record.device import Device
 from firsthand.record.handin import HandIn, not_holding
 from firsthand.record.health import Pulse
 from firsthand.record.limits import Limits, Pace
-from firsthand.record.link import Denied, Link, Rejected, Unreached
+from firsthand.record.link import Denied, Enough, Link, Rejected, Unreached
 from firsthand.record.network import Network, Unwatched, Watch
 from firsthand.record.replace import set_damaged_aside
 from firsthand.record.salvage import salvage
@@ -100,6 +100,7 @@ class _Carrier:
         self._state_ns: int | None = None  # boot clock: when the vault proved itself
         self._wanted: list[queue.Interval] = []
         self._announced: set[str] = set()
+        self._enough = False  # until the vault's next word, it wants no more announcements
         self._rejected_ns: dict[str, int] = {}
         self._told: tuple[str, int] = ("?", 0)
         self._item: Waiting | None = None
@@ -171,6 +172,7 @@ class _Carrier:
             self._failed(_portal(error) if network.portal else error)
             return False
         self._state_ns, self._wanted = now_ns, queue.wanted_of(state.get("wanted"))
+        self._enough = False
         self._beat()
         return True
 
@@ -211,12 +213,16 @@ class _Carrier:
 
     def _announce(self, item: Waiting) -> bool:
         """Show the vault a signed record before its bytes; it then knows that they exist."""
-        if item.folder.name in self._announced:
+        if self._enough or item.folder.name in self._announced:
             return True
         with self._failing(item) as went:
             self._check_stop()
             forget.check(self._card, item)
-            answer = self._hand_in.announce(item)
+            try:
+                answer = self._hand_in.announce(item)
+            except Enough:  # of announcements: bytes still go
+                self._enough = True
+                return True
             self._announced.add(item.folder.name)
             went.append(True)
             if answer:  # stored before: the receipt was lost on its way

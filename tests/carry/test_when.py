@@ -1,6 +1,7 @@
 """What goes first, what waits, and what is said of it."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from way import InlineLink
@@ -12,7 +13,7 @@ from firsthand.record.clock import Clock
 from firsthand.record.limits import Limits, Pace
 from firsthand.record.network import Network
 from firsthand.record.upload import carry_home
-from firsthand.vault import catalog, ingest
+from firsthand.vault import catalog, quota
 
 
 class Told:
@@ -193,11 +194,21 @@ def test_what_was_rejected_is_offered_again_later(day, clock, served, small_part
             seen.append(list(day.card.waiting()))
             clock.sleep(upload.REJECTED_NS / 1e9)
         if len(seen) == 1 and clock.slept_s > upload.REJECTED_NS / 1e9:
-            monkeypatch.setattr(ingest, "MAX_OBJECT", 2 << 30)
+            monkeypatch.setattr(quota, "MAX_OBJECT", 2 << 30)
         return clock.slept_s > upload.REJECTED_NS / 1e9 + 120
 
-    monkeypatch.setattr(ingest, "MAX_OBJECT", 10)
+    monkeypatch.setattr(quota, "MAX_OBJECT", 10)
     done = carry(day, clock, served, forever=True, patience_s=None, stop=stop)
     assert len(seen[0]) == 4
     assert (done.left, done.rejected) == (0, {})
+    day.assert_home()
+
+
+def test_a_vault_that_wants_no_more_announcements_still_gets_the_footage(
+    day, clock, served, small_parts
+):
+    vault = day.wearer.vault
+    vault.settings = replace(vault.settings, uploads_at_once=2)
+    done = carry(day, clock, served)
+    assert (done.stored, done.left) == (5, 0)
     day.assert_home()
