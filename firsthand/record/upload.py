@@ -22,6 +22,7 @@ from firsthand.record.health import Pulse
 from firsthand.record.limits import Limits, Pace
 from firsthand.record.link import Denied, Enough, Link, Rejected, Unreached
 from firsthand.record.network import Network, Unwatched, Watch
+from firsthand.record.policy import take
 from firsthand.record.replace import set_damaged_aside
 from firsthand.record.salvage import salvage
 from firsthand.segment import Receipt
@@ -122,7 +123,7 @@ class _Carrier:
         with contextlib.suppress(_Stopped):
             while True:
                 waiting = self._look(forever)
-                if waiting or forget.wishes(self._card):
+                if waiting or self._unsettled():
                     if self._reach() and self._settle():
                         self._round(waiting)
                 elif forever:
@@ -173,6 +174,7 @@ class _Carrier:
             return False
         self._state_ns, self._wanted = now_ns, queue.wanted_of(state.get("wanted"))
         self._enough = False
+        self._heed_policy(state.get("policy"))
         self._beat()
         return True
 
@@ -180,8 +182,13 @@ class _Carrier:
         if self.pulse:
             self.pulse.beat(self._link)
 
+    def _unsettled(self) -> bool:
+        return "forget" not in self._rejected_ns and forget.unsettled(self._card)
+
     def _settle(self) -> bool:
-        """What the wearer wants forgotten goes before anything else."""
+        """What the wearer wants forgotten goes before anything else; False if it has to wait."""
+        if not self._unsettled():
+            return True
         try:
             if forget.settle(self._card, self._device, self._link):
                 self._went_on()
@@ -193,9 +200,17 @@ class _Carrier:
         except Denied as error:
             self._failed(error, WAIT_MAX_S)
         except Rejected as error:
+            self._rejected_ns["forget"] = self._clock.boot_ns()
             self._note(rejected=self._done.rejected | {"forget": error.message})
             return True
         return False
+
+    def _heed_policy(self, signed: Any) -> None:
+        if signed:
+            try:
+                take(self._device, signed)  # the recorder follows it from its next start
+            except (Error, OSError) as error:
+                self._note(rejected=self._done.rejected | {"policy": str(error)})
 
     def _round(self, waiting: list[Waiting]) -> None:
         """Records first, then word of what is to come, then bulk, until one of them has to wait."""
@@ -255,6 +270,8 @@ class _Carrier:
             return True
         except Damaged as damage:
             message = damage.message
+        if self._is_forgotten(item):
+            return False
         try:
             set_damaged_aside(self._card, self._device, item)
         except OSError as error:
@@ -285,15 +302,22 @@ class _Carrier:
             else:
                 self._reject(item, error)
                 went.append(True)
-        except (Rejected, Damaged) as error:
-            self._reject(item, error)
-            went.append(True)
-        except OSError as error:
-            if item.folder.exists():
+        except (Rejected, Damaged, OSError) as error:
+            if self._is_forgotten(item):
+                self._give_up()
+            elif isinstance(error, OSError):
                 self._reject(item, card_error(self._card.path, error))
             else:
-                self._give_up()  # its wearer has just had it forgotten
+                self._reject(item, error)
             went.append(True)
+
+    def _is_forgotten(self, item: Waiting) -> bool:
+        """Whether its wearer has just had it forgotten."""
+        try:
+            forget.check(self._card, item)
+        except forget.Gone:
+            return True
+        return not self._card.holds(item)
 
     def _not_now(self) -> tuple[str, float, float] | None:
         """Why bulk may not go now, how long to wait, and until when; None if it may."""

@@ -24,7 +24,7 @@ from firsthand.record import forget, upload
 from firsthand.record.card import Card
 from firsthand.record.control import Control
 from firsthand.record.device import Device, create_device
-from firsthand.record.link import Link
+from firsthand.record.link import Link, Rejected
 from firsthand.record.recorder import record
 from firsthand.record.upload import carry_home
 from firsthand.segment import Record, verify_record
@@ -560,3 +560,21 @@ def test_d22_forgetting_that_is_cut_at_any_step_is_finished_at_the_next_start(
     assert steps > 10
     for step in range(1, steps + 1, 1 if FULL else 4):
         cut(step, step)
+
+
+def test_a_request_to_forget_that_the_vault_rejects_is_named_and_holds_nothing_up(
+    wearer, monkeypatch
+):
+    wearer.record(6, start_s=100)
+    wearer.forget(1)
+    ask = Link.ask
+
+    def asking(self, method, path, body=None):
+        if path == "/api/forget":
+            raise Rejected("the vault rejected it: no such thing")
+        return ask(self, method, path, body)
+
+    monkeypatch.setattr(Link, "ask", asking)
+    done = wearer.carry()
+    assert "no such thing" in done.rejected["forget"]
+    assert (done.left, len(forget.wishes(wearer.card))) == (0, 1)
