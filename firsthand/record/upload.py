@@ -126,11 +126,12 @@ class _Carrier:
                 if waiting or self._unsettled():
                     if self._reach() and self._settle():
                         self._round(waiting)
-                elif forever:
+                    continue
+                if self.pulse and self.pulse.is_due() and self._reach():
                     self._beat()
-                    self._rest(LOOK_S)
-                else:
+                if not forever:
                     break
+                self._rest(LOOK_S)
         self._look(forever)
         tell(self._device.folder, self._done)
         return self._done
