@@ -69,7 +69,8 @@ class Limits:
         begin, stop = self._window(datetime.fromtimestamp(now_s, self.zone).date())
         # Whole days by arithmetic: a backlog may be long.
         days = max(0, math.ceil(sending_s / (stop - begin)) - 1)
-        now_s, sending_s = now_s + days * DAY_S, sending_s - days * (stop - begin)
+        # Where the clocks change meanwhile, a day later is an hour outside.
+        now_s, sending_s = self.opens_s(now_s + days * DAY_S), sending_s - days * (stop - begin)
         while True:
             end = self._end_s(now_s)
             if now_s + sending_s <= end:

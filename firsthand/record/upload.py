@@ -318,6 +318,8 @@ class _Carrier:
             forget.check(self._card, item)
         except forget.Gone:
             return True
+        except Damaged:  # its record can't be read any more
+            pass
         return not self._card.holds(item)
 
     def _not_now(self) -> tuple[str, float, float] | None:

@@ -8,6 +8,7 @@ import pytest
 from recording import NumberedCamera
 
 from firsthand.cli.locally import enrol_here
+from firsthand.record import handin
 from firsthand.record.card import Card
 from firsthand.record.link import Link
 from firsthand.record.recorder import record
@@ -31,6 +32,7 @@ def test_the_carrier_brings_a_card_home_straight_into_the_store(
     open_vault, servers, monkeypatch, breaks
 ):
     monkeypatch.setattr(ingest, "PART_SIZE", 2_000)
+    monkeypatch.setattr(handin, "PART_MIN", 2_000)
     settings = open_vault().settings
     with BreakingLink(urlsplit(settings.s3_endpoint).port or 0, breaks) as link:
         # By the clock of the machine, as the store's; the vault and the device use the same line.
