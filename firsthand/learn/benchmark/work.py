@@ -59,7 +59,7 @@ def run(
     context = get_context("spawn")
     told = context.Array("d", len(left), lock=False)
     workers = max(1, min(jobs or os.cpu_count() or 1, len(left)))
-    pool = ProcessPoolExecutor(workers, context, _begin, (blob, told))
+    pool = ProcessPoolExecutor(workers, context, _begin, (blob, told, os.getpid()))
     try:
         futures: dict[Future, tuple[str, Path | None]] = {
             pool.submit(_work, name, fold, number): (name, path)
@@ -91,11 +91,12 @@ _boards: dict[bool, predictor.Board] = {}
 _told: Any = None
 
 
-def _begin(blob: bytes, told: Any) -> None:
+def _begin(blob: bytes, told: Any, parent: int) -> None:
     global _task, _told
     _task, _told = pickle.loads(blob), told
     _boards.clear()
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # The parent's number is given, as it may have been killed before this process asks for it.
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
