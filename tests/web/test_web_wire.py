@@ -199,7 +199,8 @@ def test_a_part_that_comes_after_the_receipt_changes_nothing(vault, url, device,
     wire_.socket.sendall(wire_.head(path, len(joined)) + b"\xff" * (2 * wire.BUFFER))
     until = time.monotonic() + 30
     while not any(
-        file.stat().st_size >= 2 * wire.BUFFER for file in vault.store.folder.glob("uploads/*/bytes")
+        file.stat().st_size >= 2 * wire.BUFFER
+        for file in vault.store.folder.glob("uploads/*/bytes")
     ):  # these bytes are the first to be written
         assert time.monotonic() < until
         time.sleep(0.01)
