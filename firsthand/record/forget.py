@@ -37,6 +37,7 @@ from firsthand.record.control import Control
 from firsthand.record.device import Device
 from firsthand.record.durable import append_durably, sync_folder, write_durably
 from firsthand.record.heartbeat import last_beat
+from firsthand.record.replace import stand_in
 from firsthand.segment import sign_record
 
 
@@ -205,19 +206,7 @@ def unsettled(card: Card) -> bool:
 
 def _replace(card: Card, item: Waiting, device: Device) -> None:
     old = item.record
-    new = replace(
-        old,
-        kind="forgotten",
-        parts=(),
-        object_sha256="",
-        object_size=0,
-        frames=0,
-        dropped=0,
-        longest_gap_ns=0,
-        media={"replaces": old.hash()},
-        reason=REASON,
-        cut=False,
-    )
+    new = stand_in(old, "forgotten", REASON, old.hash())
     envelope = sign_record(new, device.key)
     try:
         try:

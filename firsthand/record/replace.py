@@ -42,21 +42,27 @@ def set_unreadable_aside(card: Card, device: Device) -> None:
             _replace(card, device, Waiting(folder, NOTHING), DAMAGED)
 
 
-def _replace(card: Card, device: Device, item: Waiting, reason: str) -> None:
-    original = _original(device, item)
-    row = replace(
+def stand_in(original: Record, kind: str, reason: str, replaces: str) -> Record:
+    """The record without bytes that takes the original's number, not yet signed."""
+    return replace(
         original,
-        kind="gap",
+        kind=kind,
         parts=(),
         object_sha256="",
         object_size=0,
         frames=0,
         dropped=0,
         longest_gap_ns=0,
-        media={"replaces": original.hash() if original.parts else ""},
+        media={"replaces": replaces},
         reason=reason,
         cut=False,
     )
+
+
+def _replace(card: Card, device: Device, item: Waiting, reason: str) -> None:
+    original = _original(device, item)
+    replaces = original.hash() if original.parts else ""
+    row = stand_in(original, "gap", reason, replaces)
     card.replace(item, sign_record(row, device.key))
 
 

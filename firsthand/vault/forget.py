@@ -13,9 +13,10 @@ from firsthand import log
 from firsthand.consent import erasure, people
 from firsthand.errors import Refused
 from firsthand.forgetting import Forget, Forgotten, sign_forgotten, touched, verify_forget
-from firsthand.segment import Receipt, Record, sign_receipt, verify_record
+from firsthand.segment import Record, verify_record
 from firsthand.vault import catalog, erase
 from firsthand.vault.catalog import forgettings, segments
+from firsthand.vault.receipt import receipt_for
 from firsthand.vault.vault import Vault
 
 # A day of footage and the gaps in it are fewer records than this.
@@ -109,7 +110,7 @@ def _refuse(vault: Vault, connection: Connection, record: Record, replaced: str)
     """Whatever comes of the record that was replaced gets this refusal."""
     if catalog.forgetting(connection, record.device, replaced) is None:
         index = log.append(connection, "ingest_refused", vault.now_ns(), record=replaced)
-        refusal = _receipt(vault, connection, record, replaced, index, "refused", "forgotten")
+        refusal = receipt_for(vault, connection, record, replaced, index, "refused", "forgotten")
         row = {"id": replaced, "device": record.device, "receipt": refusal}
         connection.execute(forgettings.insert().values(**row))
 
@@ -129,33 +130,8 @@ def _put_in_place(
     index = people.note(
         connection, "forgotten_stored", person, now_ns, private=private, record=digest
     )
-    receipt = _receipt(vault, connection, record, digest, index, "stored", "")
+    receipt = receipt_for(vault, connection, record, digest, index, "stored", "")
     values: dict[str, Any] = {"kind": record.kind, "record": record.to_json()}
     values |= {"record_hash": digest, "receipt": receipt, "log_index": index, "size_bytes": 0}
     connection.execute(segments.update().where(segments.c.id == held.id).values(**values))
     vault.journal.put_slip(replace(held, **values, object="", state="erased"), [], envelope)
-
-
-def _receipt(
-    vault: Vault,
-    connection: Connection,
-    record: Record,
-    digest: str,
-    index: int,
-    kind: str,
-    reason: str,
-) -> dict[str, Any]:
-    receipt = Receipt(
-        kind=kind,
-        record_hash=digest,
-        device=record.device,
-        session=record.session,
-        seq=record.seq,
-        object_sha256="",
-        object_size=0,
-        log_index=index,
-        log_root=log.root(connection, index + 1).hex(),
-        time_ns=vault.now_ns(),
-        reason=reason,
-    )
-    return sign_receipt(receipt, vault.keyring.log_key())

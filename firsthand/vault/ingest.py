@@ -21,10 +21,11 @@ from firsthand import age, log
 from firsthand.consent import erasure, people
 from firsthand.crypto import canonical, wrap
 from firsthand.errors import Damaged, Error, NotFound, Refused, Usage
-from firsthand.segment import Receipt, Record, sign_receipt, verify_record
+from firsthand.segment import Record, verify_record
 from firsthand.vault import catalog, fork, parts, quota
 from firsthand.vault.catalog import StoredPart, uploads
 from firsthand.vault.digest import Digest
+from firsthand.vault.receipt import receipt_for
 from firsthand.vault.s3 import Begun
 from firsthand.vault.vault import Vault, file_key_aad
 
@@ -364,7 +365,7 @@ def _held(
             return refusal
         if record.kind == "gap" and record.media.get("replaces") == held.record_hash:
             # Its card overwrote or damaged what had come home: the segment stays, the gap is moot.
-            return _receipt(vault, connection, record, digest, held.log_index, "stored", "")
+            return receipt_for(vault, connection, record, digest, held.log_index, "stored", "")
         raise Refused(
             f"device {record.device} signed two different records numbered {record.seq}",
             "its key may be copied: revoke the device and enrol it anew",
@@ -382,7 +383,7 @@ def _refusal(
             return None
         reason = "erased"
     index = log.append(connection, "ingest_refused", vault.now_ns(), record=digest)
-    return _receipt(vault, connection, record, digest, index, "refused", reason)
+    return receipt_for(vault, connection, record, digest, index, "refused", reason)
 
 
 def _store(
@@ -402,7 +403,7 @@ def _store(
     index = people.note(
         connection, f"{record.kind}_stored", person, vault.now_ns(), private=private, record=digest
     )
-    receipt = _receipt(vault, connection, record, digest, index, "stored", "")
+    receipt = receipt_for(vault, connection, record, digest, index, "stored", "")
     listed, offset = [], 0
     generation = catalog.generation(connection, person.id, day)
     day_key = b""
@@ -437,31 +438,6 @@ def _store(
     quota.note(connection, record.device, record.object_size, vault.now_ns())
     vault.journal.put_slip(held, listed, envelope)
     return receipt
-
-
-def _receipt(
-    vault: Vault,
-    connection: Connection,
-    record: Record,
-    digest: str,
-    index: int,
-    kind: str,
-    reason: str,
-) -> dict[str, Any]:
-    receipt = Receipt(
-        kind=kind,
-        record_hash=digest,
-        device=record.device,
-        session=record.session,
-        seq=record.seq,
-        object_sha256=record.object_sha256,
-        object_size=record.object_size,
-        log_index=index,
-        log_root=log.root(connection, index + 1).hex(),
-        time_ns=vault.now_ns(),
-        reason=reason,
-    )
-    return sign_receipt(receipt, vault.keyring.log_key())
 
 
 def _verify_object(

@@ -20,6 +20,7 @@ from firsthand.crypto import SigningKey
 from firsthand.errors import Damaged, Error, Failed, NotFound, Refused, Usage, WrongKey
 from firsthand.segment import Part, sign_record, verify_receipt
 from firsthand.vault import catalog, erase, ingest, quota, reading
+from firsthand.vault import receipt as receipts
 from firsthand.vault.check import check
 from firsthand.vault.vault import Vault
 
@@ -670,7 +671,7 @@ CRASHES: dict[str, Callable[[Any, Vault], None]] = {
     "opening headers": lambda patch, vault: patch.setattr(ingest, "_open_headers", crash),
     "making the day key": lambda patch, vault: patch.setattr(vault.keyring, "day_key", crash),
     "logging": lambda patch, vault: patch.setattr(people, "note", crash),
-    "signing": lambda patch, vault: patch.setattr(ingest, "sign_receipt", crash),
+    "signing": lambda patch, vault: patch.setattr(receipts, "sign_receipt", crash),
     "writing the row": lambda patch, vault: patch.setattr(catalog, "insert", crash),
     "removing the parts": lambda patch, vault: patch.setattr(vault.store, "abort", crash),
 }
