@@ -33,7 +33,7 @@ from firsthand.consent import people
 from firsthand.crypto import SigningKey
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device
-from firsthand.record.link import Link
+from firsthand.record.home.link import Link
 from firsthand.segment import Part, Record, sign_record
 from firsthand.vault.vault import Vault
 

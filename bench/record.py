@@ -143,9 +143,9 @@ OURS = """
 import json, sys, time
 from firsthand.age import Identity
 from firsthand.crypto import SigningKey
-from firsthand.record import part
-from firsthand.record.av_camera import AvCamera
-from firsthand.record.card import Card
+from firsthand.record.sealing import part
+from firsthand.record.cameras.av_camera import AvCamera
+from firsthand.record.card.card import Card
 from firsthand.record.device import create_device
 from firsthand.record.recorder import record
 
@@ -297,9 +297,9 @@ def feed_peers(film: Path, processes: list[subprocess.Popen]):
 def recovered(folder: Path) -> float:
     """Seconds of footage in what the killed recorder left, after salvage, opened by the vault."""
     from firsthand.age import Identity, Opener, open_header
-    from firsthand.record.card import Card
+    from firsthand.record.card.card import Card
+    from firsthand.record.card.salvage import salvage
     from firsthand.record.device import load_device
-    from firsthand.record.salvage import salvage
 
     identity = Identity.parse((folder / "identity").read_text())
     card = Card(folder / "card")

@@ -1,7 +1,7 @@
 """What the vault tells a device to do from now on: a signed, numbered policy.
 
 Today it holds whom to seal to, which changes each month. Bytes and signatures only; the device
-keeps it in record/policy.py.
+keeps it in record/wearer/policy.py.
 """
 
 import hashlib

@@ -85,7 +85,7 @@ def device(installed: Installation) -> Installation:
     from firsthand.age import Identity
     from firsthand.config import mark
     from firsthand.crypto import SigningKey
-    from firsthand.record.card import Card
+    from firsthand.record.card.card import Card
     from firsthand.record.device import create_device
 
     mark(installed.data, "real")

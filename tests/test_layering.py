@@ -39,11 +39,11 @@ TABLE["cli"] = set(TABLE) | {"cli"}
 # An outside package and the files that may import it. What is not here may not be imported.
 HOMES = {
     "typer": ("cli/*",),
-    "jeepney": ("record/network.py",),
+    "jeepney": ("record/home/network.py",),
     "rich": ("cli/*",),
     "cryptography": ("*.py",),
     "av": ("record/*", "release/*", "learn/tokens/clips.py"),
-    "picamera2": ("record/picamera.py",),
+    "picamera2": ("record/cameras/picamera.py",),
     "sqlalchemy": ("db.py", "log.py", "consent/*", "vault/*", "release/*", "web/*"),
     "obstore": ("vault/*",),
     "fastapi": ("web/*",),

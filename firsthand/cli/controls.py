@@ -13,12 +13,12 @@ from firsthand.cli.locally import device_of
 from firsthand.cli.nouns import exits
 from firsthand.cli.output import event, say, show_json
 from firsthand.errors import Error, Partial, Usage
-from firsthand.record import button, forget, indicator
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
+from firsthand.record.card.status import status as card_status
 from firsthand.record.clock import Clock
-from firsthand.record.link import Link
-from firsthand.record.status import status as card_status
-from firsthand.record.wearer import Wearer
+from firsthand.record.home.link import Link
+from firsthand.record.wearer import button, forget, indicator
+from firsthand.record.wearer.wearer import Wearer
 
 Person = Annotated[
     str | None, typer.Option(help="Name or id of the wearer, if several use this computer.")

@@ -118,7 +118,7 @@ def _rejected(members: list[Any]) -> list[dict[str, str]]:
 
 
 def _waiting(members: list[Any]) -> int:
-    from firsthand.record.card import Card
+    from firsthand.record.card.card import Card
 
     return sum(len(Card(member.device.folder / "card").waiting()) for member in members)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from firsthand.config import Settings
 from firsthand.errors import NotFound, Usage
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import Device, create_device, load_device
 
 if TYPE_CHECKING:

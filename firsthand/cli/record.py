@@ -14,21 +14,21 @@ from firsthand.cli.output import event, progress, say, show_json
 from firsthand.cli.vaults import count, length, moment, opened, when
 from firsthand.config import Settings
 from firsthand.errors import Damaged, Error, Failed, Locked, NotFound, Partial, Usage
-from firsthand.record import camera as cameras
 from firsthand.record import notify, recorder
-from firsthand.record.card import Card
-from firsthand.record.carried import Carried
+from firsthand.record.cameras import camera as cameras
+from firsthand.record.card.card import Card
+from firsthand.record.card.status import status
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device
-from firsthand.record.health import Pulse
-from firsthand.record.ladder import Ladder
-from firsthand.record.limits import Limits
-from firsthand.record.network import find_network
-from firsthand.record.status import status
-from firsthand.record.upload import carry_home
+from firsthand.record.home.carried import Carried
+from firsthand.record.home.health import Pulse
+from firsthand.record.home.limits import Limits
+from firsthand.record.home.network import find_network
+from firsthand.record.home.upload import carry_home
+from firsthand.record.wearer.ladder import Ladder
 
 if TYPE_CHECKING:
-    from firsthand.record.imported import Imported
+    from firsthand.record.cameras.imported import Imported
 
 app = noun("Record from a camera, a file or a simulated person; carry it home.")
 
@@ -157,7 +157,7 @@ def import_(
     ] = None,
 ) -> None:
     """Seal footage of a GoPro, a phone or glasses as this device's own segments."""
-    from firsthand.record.imported import import_file  # PyAV takes 0.2 s
+    from firsthand.record.cameras.imported import import_file  # PyAV takes 0.2 s
 
     if taken and len(files) > 1:
         raise Usage("--taken is the time of one file", "import the files one by one")

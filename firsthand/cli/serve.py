@@ -12,9 +12,9 @@ from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import event, say
 from firsthand.config import Settings
 from firsthand.errors import Error
-from firsthand.record import forget
-from firsthand.record.card import Card
-from firsthand.record.upload import carry_home
+from firsthand.record.card.card import Card
+from firsthand.record.home.upload import carry_home
+from firsthand.record.wearer import forget
 from firsthand.web import server
 
 command = single()

@@ -25,12 +25,12 @@ from firsthand.cli.locally import enrol_here
 from firsthand.config import MARK, Settings
 from firsthand.consent import agreements, people, runs, withhold
 from firsthand.errors import Error, Failed
-from firsthand.record import camera as cameras
-from firsthand.record.card import Card
-from firsthand.record.carried import Carried
+from firsthand.record.cameras import camera as cameras
+from firsthand.record.card.card import Card
 from firsthand.record.device import Device, load_device
+from firsthand.record.home.carried import Carried
+from firsthand.record.home.upload import carry_home
 from firsthand.record.recorder import Recorded, record
-from firsthand.record.upload import carry_home
 from firsthand.release.pool import processes
 from firsthand.simulate.camera import open_sim, oracle
 from firsthand.simulate.link import BreakingLink

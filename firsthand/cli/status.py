@@ -13,9 +13,9 @@ from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, length, opened, when
 from firsthand.consent import people, runs, withhold
-from firsthand.record.card import Card
-from firsthand.record.carried import last_told
-from firsthand.record.chain import parse_name
+from firsthand.record.card.card import Card
+from firsthand.record.home.carried import last_told
+from firsthand.record.sealing.chain import parse_name
 from firsthand.release import make
 from firsthand.vault import catalog, fleet, fork
 from firsthand.vault.vault import Vault

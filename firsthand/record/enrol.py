@@ -17,7 +17,7 @@ from typing import Any
 from firsthand import enrolment
 from firsthand.crypto import SigningKey, VerifyKey
 from firsthand.errors import Damaged, Error, Failed, Refused, Usage
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import Device, create_device
 from firsthand.record.durable import write_durably
 

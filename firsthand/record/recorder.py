@@ -14,19 +14,19 @@ from dataclasses import dataclass, replace
 from types import FrameType
 
 from firsthand.errors import Error
-from firsthand.record import forget
-from firsthand.record.camera import Camera, Coded, Gap, Picture, Sample, Sound, Tick
-from firsthand.record.card import Card, card_error
-from firsthand.record.chain import Chain, folder_name, open_chain
-from firsthand.record.control import Control
+from firsthand.record.cameras.camera import Camera, Coded, Gap, Picture, Sample, Sound, Tick
+from firsthand.record.card.card import Card, card_error
+from firsthand.record.card.outage import Outage
+from firsthand.record.card.salvage import salvage_all
 from firsthand.record.device import Device
-from firsthand.record.heartbeat import Heart
-from firsthand.record.ladder import Ladder
-from firsthand.record.obey import Obeyed
-from firsthand.record.open_segment import Opening, OpenSegment
-from firsthand.record.outage import Outage
-from firsthand.record.policy import follow
-from firsthand.record.salvage import salvage_all
+from firsthand.record.sealing.chain import Chain, folder_name, open_chain
+from firsthand.record.sealing.open_segment import Opening, OpenSegment
+from firsthand.record.wearer import forget
+from firsthand.record.wearer.control import Control
+from firsthand.record.wearer.heartbeat import Heart
+from firsthand.record.wearer.ladder import Ladder
+from firsthand.record.wearer.obey import Obeyed
+from firsthand.record.wearer.policy import follow
 from firsthand.segment import SEGMENT_S, Record
 
 # A segment ends at the next picture; when pictures stall, it ends this much later without one.

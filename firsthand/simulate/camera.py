@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from firsthand.errors import Usage
-from firsthand.record.camera import Event, Motion, Picture, Sample, Sound
+from firsthand.record.cameras.camera import Event, Motion, Picture, Sample, Sound
 from firsthand.simulate.people import DAY_S, Act, Policy, live_day, policies
 from firsthand.simulate.picture import HEIGHT, REACH, WIDTH, Box, View, face_box, render
 from firsthand.simulate.world import MANNERS, ROOMS, Scene

@@ -1,7 +1,7 @@
 """The fleet: the last word of every device that sends any, and which have fallen silent.
 
 A device is of the fleet from its first word on: its enrolment by code, or a heartbeat. What the
-words mean is said in record/health.py; here they are kept, the newest and a short history.
+words mean is said in record/home/health.py; here they are kept, the newest and a short history.
 """
 
 from collections.abc import Sequence

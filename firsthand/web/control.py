@@ -11,9 +11,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from firsthand.errors import Error, NotFound, Usage
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
-from firsthand.record.wearer import Wearer
+from firsthand.record.wearer.wearer import Wearer
 from firsthand.vault.vault import Vault
 from firsthand.web.body import read_form
 from firsthand.web.page import back_to

@@ -96,7 +96,7 @@ async def forget_last(request: Request) -> dict[str, Any]:
 
 @router.post("/api/heartbeat", status_code=204)
 async def heartbeat(request: Request) -> None:
-    """Keeps what a device says of its own state; see record/health.py."""
+    """Keeps what a device says of its own state; see record/home/health.py."""
 
     def work(vault: Vault, device: people.Device, body: bytes) -> None:
         with vault.db.write() as connection:

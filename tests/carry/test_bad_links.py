@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from faults import FULL
 from way import PORTAL, InlineLink, Time
 
-from firsthand.record import handin
-from firsthand.record.link import Answer, Link, Unreached
-from firsthand.record.network import Network
-from firsthand.record.upload import carry_home
+from firsthand.record.home import handin
+from firsthand.record.home.link import Answer, Link, Unreached
+from firsthand.record.home.network import Network
+from firsthand.record.home.upload import carry_home
 from firsthand.simulate.link import BreakingLink
 from firsthand.vault import ingest
 from firsthand.vault.check import check

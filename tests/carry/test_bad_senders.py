@@ -17,7 +17,7 @@ from way import InlineLink
 from firsthand.consent import people, withhold
 from firsthand.crypto import SigningKey, canonical
 from firsthand.errors import Damaged, Error, Refused
-from firsthand.record.upload import carry_home
+from firsthand.record.home.upload import carry_home
 from firsthand.segment import sign_record
 from firsthand.vault import catalog, fork, ingest
 from firsthand.vault.check import check

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 from way import Died, InlineLink, Pack, Served, Time
 
-from firsthand.record.upload import carry_home
+from firsthand.record.home.upload import carry_home
 from firsthand.vault import catalog, ingest
 from firsthand.vault.check import check
 

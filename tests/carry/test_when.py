@@ -7,12 +7,12 @@ import pytest
 from way import InlineLink
 
 from firsthand.errors import Locked
-from firsthand.record import upload
-from firsthand.record.carried import last_told
 from firsthand.record.clock import Clock
-from firsthand.record.limits import Limits, Pace
-from firsthand.record.network import Network
-from firsthand.record.upload import carry_home
+from firsthand.record.home import upload
+from firsthand.record.home.carried import last_told
+from firsthand.record.home.limits import Limits, Pace
+from firsthand.record.home.network import Network
+from firsthand.record.home.upload import carry_home
 from firsthand.vault import catalog, quota
 
 

@@ -15,10 +15,10 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import event
 
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device, create_device
-from firsthand.record.link import Answer, Link, Unreached
+from firsthand.record.home.link import Answer, Link, Unreached
 from firsthand.segment import verify_receipt
 from firsthand.vault import catalog
 from firsthand.vault.vault import Vault

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from firsthand.cli import main
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
 
 RECORDING = """
 import sys, time
-from firsthand.record.camera import Motion, Picture
-from firsthand.record.card import Card
+from firsthand.record.cameras.camera import Motion, Picture
+from firsthand.record.card.card import Card
 from firsthand.record.clock import Clock
 from firsthand.record.device import load_device
 from firsthand.record.recorder import record, stop_on_signals

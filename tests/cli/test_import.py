@@ -7,7 +7,7 @@ import av
 import pytest
 
 from firsthand.cli import main
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 
 
 def film(path: Path, pictures: int = 8, date: str = "") -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from firsthand.age import Identity
 from firsthand.crypto import SigningKey
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import Device, create_device
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 import av
 from recording import numbered
 
-from firsthand.record.camera import Camera, Coded, Picture, Sample
+from firsthand.record.cameras.camera import Camera, Coded, Picture, Sample
 from firsthand.record.clock import Clock
 
 CLOCK = Clock()

@@ -14,10 +14,10 @@ from typing import Any
 import av
 
 from firsthand.age import Identity, Opener, open_header
-from firsthand.record.camera import Event, Gap, Motion, Picture, Sample, Sound
-from firsthand.record.card import Card, Waiting
+from firsthand.record.cameras.camera import Event, Gap, Motion, Picture, Sample, Sound
+from firsthand.record.card.card import Card, Waiting
 from firsthand.record.device import Device
-from firsthand.record.part import CLOSED, OPEN
+from firsthand.record.sealing.part import CLOSED, OPEN
 from firsthand.segment import Record, verify_record
 
 BITS = 12

@@ -7,8 +7,8 @@ import pytest
 from recording import open_parts, segments
 
 from firsthand.errors import Damaged, Error, Failed, NotFound, Usage
-from firsthand.record.av_camera import AvCamera
-from firsthand.record.camera import Picture, Sound, open_camera, register
+from firsthand.record.cameras.av_camera import AvCamera
+from firsthand.record.cameras.camera import Picture, Sound, open_camera, register
 from firsthand.record.recorder import record
 
 UNREADABLE = {

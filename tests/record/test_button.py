@@ -6,9 +6,9 @@ import pytest
 from moment import SECOND_NS, Moment
 
 from firsthand.errors import Failed
-from firsthand.record import button, indicator
-from firsthand.record.button import PinButton, Presses, watch
-from firsthand.record.indicator import PinLamp
+from firsthand.record.wearer import button, indicator
+from firsthand.record.wearer.button import PinButton, Presses, watch
+from firsthand.record.wearer.indicator import PinLamp
 
 gpiozero = pytest.importorskip("gpiozero")
 

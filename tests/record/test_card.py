@@ -5,13 +5,13 @@ import pytest
 from recording import SECOND_NS, NumberedCamera, segments
 
 from firsthand.errors import Damaged, Failed, Locked, NotFound, Usage
-from firsthand.record import listing
-from firsthand.record.card import Card
-from firsthand.record.chain import folder_name, open_chain
+from firsthand.record.card import listing
+from firsthand.record.card.card import Card
+from firsthand.record.card.status import status
 from firsthand.record.device import create_device, load_device
 from firsthand.record.durable import append_durably
 from firsthand.record.recorder import record
-from firsthand.record.status import status
+from firsthand.record.sealing.chain import folder_name, open_chain
 from firsthand.segment import Receipt, sign_receipt, sign_record
 
 

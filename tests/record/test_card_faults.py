@@ -13,13 +13,13 @@ from recording import SECOND_NS, NumberedCamera, flip, one_chain, segments, tile
 from vault_server import Vault, serving
 
 from firsthand.errors import Locked, NotFound
-from firsthand.record.card import Card
-from firsthand.record.chain import JUMP
+from firsthand.record.card.card import Card
+from firsthand.record.card.salvage import salvage
+from firsthand.record.card.status import status
+from firsthand.record.card.waiting import record_in
+from firsthand.record.home.upload import carry_home
 from firsthand.record.recorder import record
-from firsthand.record.salvage import salvage
-from firsthand.record.status import status
-from firsthand.record.upload import carry_home
-from firsthand.record.waiting import record_in
+from firsthand.record.sealing.chain import JUMP
 
 
 class Acting(NumberedCamera):

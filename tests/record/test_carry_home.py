@@ -7,14 +7,14 @@ from recording import NumberedCamera, flip, open_parts, pictures
 from vault_server import Vault, serving
 
 from firsthand.errors import Locked
-from firsthand.record import upload
-from firsthand.record.camera import Gap
-from firsthand.record.card import Card
+from firsthand.record.cameras.camera import Gap
+from firsthand.record.card.card import Card
+from firsthand.record.card.waiting import Waiting
 from firsthand.record.clock import Clock
 from firsthand.record.device import load_device
+from firsthand.record.home import upload
+from firsthand.record.home.upload import carry_home
 from firsthand.record.recorder import record
-from firsthand.record.upload import carry_home
-from firsthand.record.waiting import Waiting
 
 NOW_S = 1_800_000_000
 

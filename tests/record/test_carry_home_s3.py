@@ -8,11 +8,11 @@ import pytest
 from recording import NumberedCamera
 
 from firsthand.cli.locally import enrol_here
-from firsthand.record import handin
-from firsthand.record.card import Card
-from firsthand.record.link import Link
+from firsthand.record.card.card import Card
+from firsthand.record.home import handin
+from firsthand.record.home.link import Link
+from firsthand.record.home.upload import carry_home
 from firsthand.record.recorder import record
-from firsthand.record.upload import carry_home
 from firsthand.simulate.link import BreakingLink
 from firsthand.vault import catalog, ingest, reading
 from firsthand.vault.check import check

@@ -13,9 +13,9 @@ import pytest
 from live import Feed
 from recording import SECOND_NS, NumberedCamera, segments
 
+from firsthand.record.cameras.watchdog import Watched
 from firsthand.record.clock import Clock
 from firsthand.record.recorder import record
-from firsthand.record.watchdog import Watched
 from firsthand.segment import verify_record
 
 HOUR_NS = 3600 * SECOND_NS
@@ -122,10 +122,10 @@ REAL = """
 import sys
 sys.path.insert(0, {here!r})
 from live import Feed, works
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
 from firsthand.record.recorder import record, stop_on_signals
-from firsthand.record.watchdog import Watched
+from firsthand.record.cameras.watchdog import Watched
 
 def tell(recorded):
     print(recorded.frames, flush=True)

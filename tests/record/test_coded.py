@@ -17,11 +17,11 @@ from live import CLOCK, CodedCamera, configuration
 from recording import SECOND_NS, numbered, open_parts, pictures, segments
 
 from firsthand.errors import Failed, NotFound, Usage
-from firsthand.record.camera import Coded, open_camera
-from firsthand.record.h264 import Framer, units
-from firsthand.record.picamera import PiCamera
+from firsthand.record.cameras.camera import Coded, open_camera
+from firsthand.record.cameras.h264 import Framer, units
+from firsthand.record.cameras.picamera import PiCamera
+from firsthand.record.card.salvage import salvage
 from firsthand.record.recorder import record
-from firsthand.record.salvage import salvage
 
 SIZE = (160, 120)
 
@@ -187,7 +187,7 @@ KILLED = """
 import sys
 sys.path.insert(0, {here!r})
 from live import CodedCamera
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
 from firsthand.record.recorder import record
 

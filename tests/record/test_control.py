@@ -9,7 +9,7 @@ import pytest
 from moment import NOW_NS, SECOND_NS, Moment
 
 from firsthand.errors import Failed, Usage
-from firsthand.record.control import NOTE_S, Control
+from firsthand.record.wearer.control import NOTE_S, Control
 
 MINUTE_NS = 60 * SECOND_NS
 

@@ -20,13 +20,14 @@ from firsthand.consent import people
 from firsthand.crypto import SigningKey
 from firsthand.errors import Damaged, Failed, Usage
 from firsthand.forgetting import Forget, sign_forgotten, touched, verify_forgotten
-from firsthand.record import forget, upload
-from firsthand.record.card import Card
-from firsthand.record.control import Control
+from firsthand.record.card.card import Card
 from firsthand.record.device import Device, create_device
-from firsthand.record.link import Link, Rejected
+from firsthand.record.home import upload
+from firsthand.record.home.link import Link, Rejected
+from firsthand.record.home.upload import carry_home
 from firsthand.record.recorder import record
-from firsthand.record.upload import carry_home
+from firsthand.record.wearer import forget
+from firsthand.record.wearer.control import Control
 from firsthand.segment import Record, verify_record
 from firsthand.vault import catalog
 from firsthand.vault.vault import Vault

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firsthand.errors import Damaged
-from firsthand.record import gpmf
+from firsthand.record.cameras import gpmf
 
 NUMBERS = st.lists(st.tuples(*[st.integers(-(2**15), 2**15 - 1)] * 3), min_size=1, max_size=40)
 

@@ -3,8 +3,8 @@
 import pytest
 from recording import NumberedCamera
 
-from firsthand.record import health
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
+from firsthand.record.home import health
 from firsthand.record.recorder import record
 
 

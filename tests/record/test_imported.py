@@ -16,10 +16,10 @@ from recording import SECOND_NS, numbered, open_parts, pictures, segments
 from test_gpmf import gps, payload, sensor
 
 from firsthand.errors import Failed, NotFound
-from firsthand.record.card import Card
-from firsthand.record.imported import import_file
-from firsthand.record.salvage import salvage
-from firsthand.record.telemetry import Telemetry
+from firsthand.record.cameras.imported import import_file
+from firsthand.record.cameras.telemetry import Telemetry
+from firsthand.record.card.card import Card
+from firsthand.record.card.salvage import salvage
 from firsthand.segment import iter_events, iter_motion
 
 SAID_NS = 1_714_557_600 * SECOND_NS  # 2024-05-01 10:00:00 UTC
@@ -202,9 +202,9 @@ def test_what_is_no_file_is_told(tmp_path, card, device):
 KILLED = """
 import os, sys, signal
 from pathlib import Path
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
-from firsthand.record.imported import import_file
+from firsthand.record.cameras.imported import import_file
 film, device, card, at_s = sys.argv[1:]
 def tell(done):
     if done.footage_ns >= float(at_s) * 1e9:

@@ -13,13 +13,21 @@ from faults import FULL
 from moment import SECOND_NS, Moment
 from recording import NumberedCamera, numbered, open_parts, pictures, segments
 
-from firsthand.record import heartbeat
-from firsthand.record.camera import Motion, Picture
-from firsthand.record.card import Card
-from firsthand.record.control import Control
-from firsthand.record.heartbeat import RECORDING, SILENT, STALE_S, STOPPED, Heart, doing, truth
-from firsthand.record.indicator import LOOK_S, REMIND_S, Indicator, TextLamp, is_lit
+from firsthand.record.cameras.camera import Motion, Picture
+from firsthand.record.card.card import Card
 from firsthand.record.recorder import record
+from firsthand.record.wearer import heartbeat
+from firsthand.record.wearer.control import Control
+from firsthand.record.wearer.heartbeat import (
+    RECORDING,
+    SILENT,
+    STALE_S,
+    STOPPED,
+    Heart,
+    doing,
+    truth,
+)
+from firsthand.record.wearer.indicator import LOOK_S, REMIND_S, Indicator, TextLamp, is_lit
 
 
 class Shown:

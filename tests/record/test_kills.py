@@ -17,7 +17,7 @@ import pytest
 from faults import FULL
 from recording import NumberedCamera, one_chain, segments, tile, whole_footage
 
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
 from firsthand.record.recorder import record
 
@@ -33,11 +33,11 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from recording import NumberedCamera
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
 from firsthand.record.recorder import record
-from firsthand.record.replace import overwrite_oldest
-from firsthand.record.salvage import salvage
+from firsthand.record.card.replace import overwrite_oldest
+from firsthand.record.card.salvage import salvage
 
 def work(job, folder):
     card, device = Card(folder / "card"), load_device(folder / "device")

@@ -4,11 +4,11 @@ import pytest
 from moment import SECOND_NS, Moment
 from recording import NumberedCamera, open_parts, pictures, segments
 
-from firsthand.record import ladder as ladder_of
-from firsthand.record.camera import Coded, Picture
-from firsthand.record.control import Control
-from firsthand.record.ladder import LOOK_S, Ladder, Sensors, Step
+from firsthand.record.cameras.camera import Coded, Picture
 from firsthand.record.recorder import record
+from firsthand.record.wearer import ladder as ladder_of
+from firsthand.record.wearer.control import Control
+from firsthand.record.wearer.ladder import LOOK_S, Ladder, Sensors, Step
 from firsthand.segment import iter_events
 
 

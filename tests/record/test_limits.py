@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from firsthand.errors import Usage
 from firsthand.record.clock import Clock
-from firsthand.record.limits import PIECE, Limits, Pace
+from firsthand.record.home.limits import PIECE, Limits, Pace
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = Limits.parse("22:00-06:00", zone="Europe/Berlin")

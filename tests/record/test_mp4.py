@@ -3,9 +3,9 @@ import struct
 import pytest
 from recording import NumberedCamera, pictures
 
-from firsthand.record import mp4
-from firsthand.record.camera import Picture, Sound
-from firsthand.record.encode import Footage, stored_size
+from firsthand.record.cameras.camera import Picture, Sound
+from firsthand.record.sealing import mp4
+from firsthand.record.sealing.encode import Footage, stored_size
 
 
 def boxes(data):

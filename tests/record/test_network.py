@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from firsthand.record import network
-from firsthand.record.network import Network, NetworkManager, Unwatched, read_properties
+from firsthand.record.home import network
+from firsthand.record.home.network import Network, NetworkManager, Unwatched, read_properties
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from firsthand.config import mark
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.notify import Service
 
 

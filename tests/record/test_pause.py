@@ -9,11 +9,11 @@ from faults import FULL
 from moment import SECOND_NS, Moment
 from recording import NumberedCamera, open_parts, pictures, segments, sound
 
-from firsthand.record import heartbeat
-from firsthand.record.camera import Picture, Sound
-from firsthand.record.control import Control
-from firsthand.record.obey import PIECE_NS
+from firsthand.record.cameras.camera import Picture, Sound
 from firsthand.record.recorder import record
+from firsthand.record.wearer import heartbeat
+from firsthand.record.wearer.control import Control
+from firsthand.record.wearer.obey import PIECE_NS
 from firsthand.segment import iter_events
 
 STEPS = ("replace", "rename", "unlink", "fsync", "mkdir", "pwrite", "write", "close")
@@ -116,8 +116,8 @@ def test_sound_from_during_the_pause_stays_out(card, device, keys, control, cloc
 
 def test_a_live_camera_gives_nothing_from_before_the_wearer_resumed(device, card, control, clock):
     """Its samples come late: one that is read after the press may have been taken before."""
-    from firsthand.record.heartbeat import Heart
-    from firsthand.record.obey import Obeyed
+    from firsthand.record.wearer.heartbeat import Heart
+    from firsthand.record.wearer.obey import Obeyed
 
     class Late:
         live, fps, name = True, 8.0, "late"
@@ -193,7 +193,7 @@ def test_d21_not_one_picture_after_the_press_is_in_any_segment(
     tmp_path, device, keys, clock, tally
 ):
     """The press falls at every step of a recording with three rotations, resuming at another."""
-    from firsthand.record.card import Card
+    from firsthand.record.card.card import Card
 
     def run(number, press_at, resume_at):
         with pytest.MonkeyPatch.context() as monkeypatch:

@@ -9,8 +9,8 @@ from firsthand.age import Identity
 from firsthand.crypto import SigningKey
 from firsthand.errors import Damaged, Error, Refused
 from firsthand.policy import Policy, sign_policy
-from firsthand.record.policy import follow, held_policy, take
 from firsthand.record.recorder import record
+from firsthand.record.wearer.policy import follow, held_policy, take
 
 
 def policy(number, key, **changes):

@@ -11,15 +11,15 @@ from recording import NumberedCamera, one_chain, segments, whole_footage
 from vault_server import Vault, serving
 
 from firsthand.errors import Damaged, Error
-from firsthand.record import card as card_module
-from firsthand.record import part
-from firsthand.record.camera import Picture
-from firsthand.record.card import Card
+from firsthand.record.cameras.camera import Picture
+from firsthand.record.card import card as card_module
+from firsthand.record.card.card import Card
+from firsthand.record.card.waiting import record_in
 from firsthand.record.device import Device, load_device
 from firsthand.record.durable import append_durably, sync_folder, write_durably
+from firsthand.record.home.upload import carry_home
 from firsthand.record.recorder import record
-from firsthand.record.upload import carry_home
-from firsthand.record.waiting import record_in
+from firsthand.record.sealing import part
 
 
 @pytest.fixture(scope="module")

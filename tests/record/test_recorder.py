@@ -5,8 +5,8 @@ import pytest
 from recording import SECOND_NS, NumberedCamera, open_parts, pictures, segments, sound
 
 from firsthand.errors import Failed, Locked
-from firsthand.record.camera import Gap, Picture
-from firsthand.record.card import Card
+from firsthand.record.cameras.camera import Gap, Picture
+from firsthand.record.card.card import Card
 from firsthand.record.recorder import record, stop_on_signals
 from firsthand.segment import iter_events, iter_motion, verify_record
 

@@ -20,17 +20,17 @@ from recording import (
 )
 
 from firsthand.errors import Failed
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
+from firsthand.record.card.salvage import salvage
 from firsthand.record.device import load_device
 from firsthand.record.recorder import record
-from firsthand.record.salvage import salvage
 from firsthand.segment import iter_events, iter_motion, verify_record
 
 RECORDING = """
 import resource, sys, time
 sys.path.insert(0, {here!r})
 from recording import NumberedCamera
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
 from firsthand.record.recorder import record
 
@@ -236,7 +236,7 @@ def test_ctrl_c_closes_the_segment_cleanly(card, device, keys):
 import sys
 sys.path.insert(0, {here!r})
 from recording import NumberedCamera
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
 from firsthand.record.recorder import record, stop_on_signals
 print("ready", flush=True)

@@ -17,10 +17,10 @@ from live import CLOCK, CodedCamera, Feed, LiveCamera, block, then, works
 from recording import SECOND_NS, NumberedCamera, open_parts, pictures, segments
 
 from firsthand.errors import Failed, NotFound
-from firsthand.record.camera import Coded, Gap, Picture, Tick, open_camera, register
+from firsthand.record.cameras.camera import Coded, Gap, Picture, Tick, open_camera, register
+from firsthand.record.cameras.watchdog import RETRY_S, Watched, _Inbox
 from firsthand.record.clock import Clock
 from firsthand.record.recorder import record
-from firsthand.record.watchdog import RETRY_S, Watched, _Inbox
 
 
 def run(feed: Feed, card, device, pictures_wanted: int, **options):
@@ -149,8 +149,8 @@ STUCK = """
 import sys
 sys.path.insert(0, {here!r})
 from live import Feed, block, then
-from firsthand.record.camera import open_camera, register
-from firsthand.record.card import Card
+from firsthand.record.cameras.camera import open_camera, register
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
 from firsthand.record.recorder import record, stop_on_signals
 
@@ -284,10 +284,10 @@ SLOW = """
 import sys, time
 sys.path.insert(0, {here!r})
 from live import CodedCamera
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
 from firsthand.record.recorder import record
-from firsthand.record.watchdog import Watched
+from firsthand.record.cameras.watchdog import Watched
 
 camera = Watched("slow", lambda: CodedCamera(60, 30.0, 6.0, paced=True), **{options})
 until = time.monotonic() + {seconds}

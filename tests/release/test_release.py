@@ -11,10 +11,10 @@ from firsthand import config, log
 from firsthand.cli.locally import enrol_here
 from firsthand.consent import agreements, people, runs, withhold
 from firsthand.errors import Refused
-from firsthand.record.card import Card
-from firsthand.record.control import Control
+from firsthand.record.card.card import Card
+from firsthand.record.home.upload import carry_home
 from firsthand.record.recorder import record
-from firsthand.record.upload import carry_home
+from firsthand.record.wearer.control import Control
 from firsthand.release import erase, make, pull, selection
 from firsthand.release.clip import FPS, SOUND_HZ
 from firsthand.shard import open_release

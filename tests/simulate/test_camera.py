@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from firsthand.errors import Usage
-from firsthand.record.camera import Camera, Event, Motion, Picture, Sample, Sound
+from firsthand.record.cameras.camera import Camera, Event, Motion, Picture, Sample, Sound
 from firsthand.simulate.camera import SimCamera, open_sim, oracle
 from firsthand.simulate.people import policies
 

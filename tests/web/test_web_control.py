@@ -3,10 +3,10 @@
 import pytest
 
 from firsthand.cli.locally import enrol_here
-from firsthand.record import heartbeat
-from firsthand.record.control import Control
-from firsthand.record.heartbeat import Heart
 from firsthand.record.recorder import Recorded
+from firsthand.record.wearer import heartbeat
+from firsthand.record.wearer.control import Control
+from firsthand.record.wearer.heartbeat import Heart
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from test_web_pages import Strict
 from firsthand import enrolment
 from firsthand.crypto import SigningKey, VerifyKey
 from firsthand.errors import Failed, Locked, NotFound, Refused, Usage
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.enrol import enrol as enrol_device
 from firsthand.record.enrol import split_link
 from firsthand.vault import catalog, enrol, fleet, reading

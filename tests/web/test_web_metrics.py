@@ -7,12 +7,12 @@ from test_web_pages import Strict
 
 from firsthand.cli.device import require_heard
 from firsthand.errors import Failed
-from firsthand.record import health
-from firsthand.record.card import Card
+from firsthand.record.card.card import Card
 from firsthand.record.clock import Clock
 from firsthand.record.enrol import enrol as enrol_device
-from firsthand.record.link import Link
-from firsthand.record.upload import carry_home
+from firsthand.record.home import health
+from firsthand.record.home.link import Link
+from firsthand.record.home.upload import carry_home
 from firsthand.vault import enrol, fleet
 
 KEY = "the-access-key"

@@ -1,0 +1,1 @@
+"""What lies on the card: closed segments, what is left of cut ones, and the room for more."""

@@ -1,0 +1,1 @@
+"""Samples become sealed parts and a chain of signed records, before anything touches the card."""
