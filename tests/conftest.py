@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import secrets
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ from firsthand.vault import ingest
 from firsthand.vault.vault import Vault
 
 pytest_plugins = ["faults"]
+
+# Begun in the background by a shell, a process and its children ignore interrupts; tests send them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOW_NS = 1_793_520_000 * 10**9  # 2026-11-01 08:00:00 UTC, when the vault's clock stands
 SECOND_NS = 10**9
@@ -216,7 +221,9 @@ def test_data() -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Says what was left out, and why."""
+    """Says what was left out, and why; and where a test stood still that then passed."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.write_line(f"stood still at first: {report.nodeid}\n{report.longreprtext}")
     reasons = Counter(str(each.longrepr[2]) for each in terminalreporter.stats.get("skipped", ()))
     for reason, count in reasons.most_common():
         terminalreporter.write_line(f"left out: {count} tests: {reason.removeprefix('Skipped: ')}")
