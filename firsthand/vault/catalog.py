@@ -74,8 +74,10 @@ uploads = sa.Table(
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("part_size", sa.BigInteger, nullable=False),
     sa.Column("opened_ns", sa.BigInteger, nullable=False),
-    sa.Column("object", sa.String, nullable=False),  # the key that its bytes will have
-    sa.Column("multipart", sa.String, nullable=False),  # the store's own id of the upload
+    # The key that its bytes will have, and the store's own id of the upload; both are empty until
+    # its parts are asked for.
+    sa.Column("object", sa.String, nullable=False),
+    sa.Column("multipart", sa.String, nullable=False),
 )
 # What each device has handed in on each UTC day of the vault's clock: quota.py reads it.
 intake = sa.Table(

@@ -34,6 +34,9 @@ from firsthand.vault.vault import Vault, file_key_aad
 PART_SIZE = 5 << 20
 PART_MAX = 16 << 20
 URL_LIFETIME_S = 3600
+# Where the bytes of an upload go that was only announced. In S3 each begun upload is one more that
+# the store keeps and lists; a day on a card has 800.
+NOWHERE = {"object": "", "multipart": ""}
 # What a device began and left alone for so long is thrown away; it begins again and loses nothing.
 STALE_S = 7 * 86_400
 
@@ -44,10 +47,12 @@ def open_upload(
     envelope: dict[str, Any],
     headers: dict[str, str],
     part_size: int = 0,
+    announce: bool = False,
 ) -> dict[str, Any]:
     """Begins, or finds again, the upload of a signed record; its parts are as large as asked for.
 
-    Returns {"receipt"} if nothing is left to send, else {"upload", "part_size"}. Damaged, Refused
+    With `announce` the store hears of it only once its parts are asked for. Returns {"receipt"} if
+    nothing is left to send, else {"upload", "part_size"}. Damaged, Refused
     or Usage if the record is not this device's, forks its chain, or lacks its headers; TooLarge,
     TooMuch or StoreFull if there is no room for it.
     """
@@ -71,7 +76,8 @@ def open_upload(
         return {"receipt": receipt}
     if known is None:
         _open_headers(vault, record, headers)  # else its bytes would travel in vain
-        receipt, known = _begin(vault, upload, record, envelope, headers, part_size)
+        place = NOWHERE if announce else _fresh(vault)
+        receipt, known = _begin(vault, upload, record, envelope, headers, part_size, place)
         if receipt is not None:
             return {"receipt": receipt}
     assert known is not None
@@ -87,10 +93,9 @@ def _begin(
     envelope: dict[str, Any],
     headers: dict[str, str],
     part_size: int,
+    place: dict[str, str],
 ) -> tuple[dict[str, Any] | None, sa.Row | None]:
     """(a receipt that came meanwhile, or None; the upload's row), begun by us or someone faster."""
-    # Outside of any transaction: nobody waits for a store that is far away.
-    fresh = _fresh(vault)
     with vault.db.write() as connection:
         receipt = _settled(vault, connection, record, record.hash())
         known = _known(connection, upload)
@@ -105,15 +110,18 @@ def _begin(
                 "part_size": part_size,
                 "opened_ns": vault.now_ns(),
             }
-            connection.execute(uploads.insert().values(**row, **fresh))
+            connection.execute(uploads.insert().values(**row, **place))
             known = _known(connection, upload)
-    if not ours:
-        vault.store.abort(fresh["object"], fresh["multipart"])
+    if not ours and place != NOWHERE:
+        vault.store.abort(place["object"], place["multipart"])
     return receipt, known
 
 
 def _fresh(vault: Vault) -> dict[str, str]:
-    """A new place for an object, and the store's id of the parts it will be made of."""
+    """A new place for an object, and the store's id of the parts it will be made of.
+
+    Asked for outside of any transaction: nobody waits for a store that is far away.
+    """
     key = f"segments/{secrets.token_hex(16)}"
     return {"object": key, "multipart": vault.store.begin(key)}
 
@@ -135,7 +143,7 @@ def missing_parts(
     """
     row = _upload(vault, upload, device)
     held = _sizes(vault, row)
-    if held is None:  # the store forgot it: begin anew
+    if held is None:  # only announced so far, or the store forgot it
         row = _renew(vault, row)
         held = {}
     have, need = [], []
@@ -151,6 +159,8 @@ def missing_parts(
 
 def _sizes(vault: Vault, row: sa.Row) -> dict[int, int] | None:
     """Sizes of the parts that the store holds; None if it knows nothing of this upload."""
+    if not row.multipart:
+        return None
     whole = dict(_parts(row.size_bytes, row.part_size))
     held: dict[int, int] | None = None
     with contextlib.suppress(NotFound):
@@ -180,6 +190,8 @@ def _renew(vault: Vault, row: sa.Row) -> sa.Row:
 
 def discard(vault: Vault, row: sa.Row) -> None:
     """Removes the bytes of an upload that is in no row (any more), or whose row goes with them."""
+    if not row.multipart:  # announced, and never begun
+        return
     vault.store.abort(row.object, row.multipart)
     vault.store.delete(row.object)
 
@@ -206,6 +218,8 @@ def open_part(
     """Where the bytes of one part go; Refused (URL wrong or old) or Damaged (wrong size)."""
     check_url(vault, upload, number, expires_s, mac)
     row = _upload(vault, upload)
+    if not row.multipart:  # given up and announced again: the URL is of the time before
+        raise NotFound(f"upload {upload} was given up", "ask for it again to get new URLs")
     belongs = dict(_parts(row.size_bytes, row.part_size)).get(number)
     if belongs != size:
         raise Damaged(f"part {number} has {size} bytes, {belongs} belong there")

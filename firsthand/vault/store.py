@@ -45,6 +45,7 @@ class Listed:
 class Store:
     """Objects under keys: put once, read, listed, deleted; a put is durable when it returns."""
 
+    checks_md5 = False  # whether a part's URL can be made to take the bytes of one MD5 alone
     _store: "stores.LocalStore | stores.S3Store"
 
     def put(self, key: str, data: bytes) -> None:
@@ -298,6 +299,8 @@ class FileStore(Store):
 
 class S3Store(Store):
     """Objects in a bucket, under a prefix; parts go from the device straight into it."""
+
+    checks_md5 = True
 
     def __init__(self, bucket: Bucket, prefix: str = "") -> None:
         """Uses a bucket that exists."""

@@ -42,7 +42,8 @@ async def device_state(request: Request) -> dict[str, Any]:
 async def open_upload(request: Request) -> dict[str, Any]:
     """Begins an upload for {"envelope", "headers", "part_size"}: its parts, or a receipt.
 
-    With "md5", a list of each part's MD5 in base64, a part's URL in S3 takes no other bytes.
+    With "md5", a list of each part's MD5 in base64, a part's URL in S3 takes no other bytes. With
+    "announce" no part is asked for yet.
     """
     return await _signed(request, _open)
 
@@ -124,6 +125,7 @@ async def _signed(request: Request, work: Callable[[Vault, people.Device, bytes]
 def _device_state(vault: Vault, device: people.Device, _: bytes) -> dict[str, Any]:
     status = vault.person(device.person).status
     answer: dict[str, Any] = {"checkpoint": vault.checkpoint(), "status": status}
+    answer["md5"] = vault.store.checks_md5
     answer |= {"recipient": "", "key_id": "", "policy": None}
     if status == "active":
         now_ns = vault.now_ns()
@@ -147,9 +149,12 @@ def _open(vault: Vault, device: people.Device, body: bytes) -> dict[str, Any]:
     part_size = asked.get("part_size", 0)
     if type(part_size) is not int:
         raise Usage("part_size is a number of bytes")
-    answer = ingest.open_upload(vault, device, envelope, headers, part_size)
-    if "upload" in answer:
-        answer |= _parts(vault, answer["upload"], device.id, _md5s(asked.get("md5", [])))
+    announce = asked.get("announce", False) is True
+    answer = ingest.open_upload(vault, device, envelope, headers, part_size, announce)
+    if "upload" in answer and not announce:
+        # Parts of another size have other MD5s.
+        md5s = _md5s(asked.get("md5", [])) if answer["part_size"] == part_size else {}
+        answer |= _parts(vault, answer["upload"], device.id, md5s)
     return answer
 
 

@@ -6,6 +6,7 @@ chosen by the test.
 
 import asyncio
 import hashlib
+import http.client
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -230,6 +231,7 @@ class InlineLink(Link):
     def _request(self, method: str, url: str, data: bytes, headers: dict[str, str]) -> Answer:
         parts = urlsplit(url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
+        elsewhere = parts.netloc != urlsplit(self._device.vault_url).netloc
         self.requests.append(f"{method} {parts.path}")
         fault = self._fault(method, target)
         if fault:
@@ -243,7 +245,10 @@ class InlineLink(Link):
         if fault in ("portal", "empty", "502"):
             body = PORTAL if fault == "portal" else b""
             return Answer(502 if fault == "502" else 200, {"content-type": "text/html"}, body)
-        answer = self._deliver(method, target, data, headers, fault)
+        if elsewhere:
+            answer = self._to_store(url, data, headers, fault)
+        else:
+            answer = self._deliver(method, target, data, headers, fault)
         if fault == "device dies after":
             raise Died
         if answer is None or fault in ("answer lost", "cut"):
@@ -256,18 +261,44 @@ class InlineLink(Link):
         self, method: str, target: str, data: bytes, headers: dict[str, str], fault: str
     ) -> Answer | None:
         given = headers | {"Host": "127.0.0.1", "Content-Length": str(len(data))}
-        body = data
-        if fault == "cut":
-            body = data[: len(data) * 2 // 3]
-        if fault == "flipped" and data:
-            at = int.from_bytes(hashlib.sha256(data).digest()[:4], "big") % len(data)
-            body = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        body = _changed(data, fault)
         if fault == "twice":
             self._served.call(method, target, given, body)
         answer = self._served.call(method, target, given, body)
         if self._served.dead:
             self._served.restart()
         return answer
+
+    def _to_store(
+        self, url: str, data: bytes, headers: dict[str, str], fault: str
+    ) -> Answer | None:
+        """Puts a part into a store, over a real connection."""
+        parts = urlsplit(url)
+        for _ in range(2 if fault == "twice" else 1):
+            connection = http.client.HTTPConnection(parts.netloc, timeout=20)
+            try:
+                connection.putrequest("PUT", f"{parts.path}?{parts.query}")
+                for name, value in (headers | {"Content-Length": str(len(data))}).items():
+                    connection.putheader(name, value)
+                connection.endheaders()
+                connection.send(_changed(data, fault))
+                if fault == "cut":
+                    return None
+                reply = connection.getresponse()
+                found = {name.lower(): value for name, value in reply.getheaders()}
+                answer = Answer(reply.status, found, reply.read())
+            finally:
+                connection.close()
+        return answer
+
+
+def _changed(data: bytes, fault: str) -> bytes:
+    if fault == "cut":
+        return data[: len(data) * 2 // 3]
+    if fault == "flipped" and data:
+        at = int.from_bytes(hashlib.sha256(data).digest()[:4], "big") % len(data)
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    return data
 
 
 class _Mortal:

@@ -57,6 +57,8 @@ def test_the_carrier_brings_a_card_home_straight_into_the_store(
         assert size == done.bytes_stored <= done.bytes_sent
         assert len(urls) > done.stored
         assert all(url.startswith(endpoint) for url in urls)
+        # Whoever sees such a URL can put no other bytes there.
+        assert all("content-md5" in url for url in urls)
         with vault.db.read() as connection:
             stored = catalog.of_person(connection, person.id)
         assert sum(segment.size_bytes for segment in stored) == size

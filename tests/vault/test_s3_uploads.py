@@ -20,6 +20,7 @@ from firsthand.simulate.link import BreakingLink
 from firsthand.vault import catalog, ingest
 from firsthand.vault.store import S3Store, open_store
 from firsthand.vault.vault import Vault
+from firsthand.web.ingest import _open
 
 
 @pytest.fixture
@@ -88,6 +89,30 @@ def test_a_part_url_with_an_md5_takes_no_other_bytes(vault, device):
         send_part(vault, upload, part, other, md5)
     send_part(vault, upload, part, made.sealed, md5)
     assert ingest.complete(vault, upload, device.id)["receipt"]["kind"] == "stored"
+
+
+def test_md5s_count_for_parts_of_their_size_alone(vault, device, monkeypatch):
+    monkeypatch.setattr(ingest, "PART_SIZE", 1000)
+    made = device.seal({"video": bytes(2900)})
+
+    def ask(size: int) -> dict:
+        cut = [made.sealed[at : at + size] for at in range(0, len(made.sealed), size)]
+        asked = {"envelope": made.envelope, "headers": made.headers, "part_size": size}
+        body = json.dumps(asked | {"md5": [md5_of(data) for data in cut]}).encode()
+        return _open(vault, device.enrolled, body)
+
+    def send(answer: dict, count: int) -> None:
+        for part in answer["parts"][:count]:
+            data = made.sealed[(part["number"] - 1) * 1000 :][: part["size"]]
+            send_part(vault, answer["upload"], part, data, md5_of(data))
+
+    first = ask(1000)
+    assert all("content-md5" in part["url"] for part in first["parts"])
+    send(first, 1)
+    later = ask(1500)  # by then its link is better, and the upload is cut already
+    assert (later["part_size"], len(later["parts"])) == (1000, 2)
+    send(later, 2)
+    assert ingest.complete(vault, first["upload"], device.id)["receipt"]["kind"] == "stored"
 
 
 def test_a_part_url_ends(vault, device, store):

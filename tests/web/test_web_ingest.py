@@ -202,3 +202,15 @@ def test_nonces_pass_once_and_their_memory_is_bounded():
 
 def test_the_server_says_that_it_lives(url):
     assert call(url, "GET", "/healthz").json == {"status": "ok"}
+
+
+def test_an_announcement_gets_no_urls_and_opening_it_later_gets_them(url, device):
+    content, joined = device.segment(START_NS, FILES)
+    said = device.call(url, "POST", "/api/uploads", content | {"announce": True}).json
+    assert set(said) == {"upload", "part_size"}
+    opened = device.call(url, "POST", "/api/uploads", content).json
+    assert (opened["upload"], len(opened["parts"])) == (said["upload"], 1)
+    receipt = device.hand_in(url, content, joined)
+    assert receipt["receipt"]["kind"] == "stored"
+    again = device.call(url, "POST", "/api/uploads", content | {"announce": True}).json
+    assert again == {"receipt": receipt}

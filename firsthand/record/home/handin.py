@@ -53,6 +53,7 @@ class HandIn:
         self._clean_bytes = 0  # passed since the link broke last
         self._broken = 0  # breaks since a part arrived
         self._begun = ""  # the upload under way
+        self.sends_md5 = False  # whether the vault's store checks each part's MD5
         self.bytes_per_s = 0.0
 
     @property
@@ -63,7 +64,8 @@ class HandIn:
 
     def announce(self, item: Waiting) -> Any:
         """Tell the vault what is to come; the answer is the receipt if nothing is left to send."""
-        return self._open(item)[1]
+        body = self._asked(item) | {"announce": True}
+        return self._link.ask("POST", "/api/uploads", body).get("receipt")
 
     def hand_in(self, item: Waiting) -> tuple[dict[str, Any], Receipt]:
         """The vault's receipt, as signed and as checked; raises as Link does, Damaged, OSError."""
@@ -87,8 +89,16 @@ class HandIn:
         if self._begun:
             self._link.ask("DELETE", f"/api/uploads/{self._begun}")
 
+    def _asked(self, item: Waiting) -> dict[str, Any]:
+        headers = _headers(item)
+        return {"envelope": item.envelope, "headers": headers, "part_size": self.part_size}
+
     def _open(self, item: Waiting) -> tuple[Upload | None, Any]:
-        body = {"envelope": item.envelope, "headers": _headers(item), "part_size": self.part_size}
+        body = self._asked(item)
+        if self.sends_md5:  # so that nobody who sees a part's URL can put other bytes there
+            size = item.record.object_size
+            starts = range(0, size, self.part_size)
+            body["md5"] = [_md5(item.read(at, min(self.part_size, size - at))) for at in starts]
         answer = self._link.ask("POST", "/api/uploads", body)
         if "receipt" in answer:
             return None, answer["receipt"]
@@ -102,10 +112,9 @@ class HandIn:
         for part in upload.parts:
             self._before_part()
             data = item.read((part["number"] - 1) * upload.part_size, part["size"])
-            digest = hashlib.md5(data, usedforsecurity=False).digest()
             began_ns = self._clock.boot_ns()
             try:
-                self._link.put(part["url"], data, base64.b64encode(digest).decode())
+                self._link.put(part["url"], data, _md5(data))
             except Unreached:
                 self._clean_bytes, self._broken = 0, self._broken + 1
                 raise
@@ -117,6 +126,10 @@ class HandIn:
         # Over about the last five parts: an estimate that jumps is none.
         self.bytes_per_s += (rate - self.bytes_per_s) * (0.2 if self.bytes_per_s else 1.0)
         self._went_on()
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 def not_holding(error: Damaged) -> Unreached:

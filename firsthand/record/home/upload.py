@@ -176,6 +176,7 @@ class _Carrier:
             return False
         self._state_ns, self._wanted = now_ns, queue.wanted_of(state.get("wanted"))
         self._enough = False
+        self._hand_in.sends_md5 = state.get("md5") is True
         self._heed_policy(state.get("policy"))
         self._beat()
         return True
