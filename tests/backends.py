@@ -26,6 +26,8 @@ from firsthand.vault import ingest
 from firsthand.vault.s3 import Key, _request, sign_url
 from firsthand.vault.vault import Vault
 
+# A test that runs over SQLite and files, and over PostgreSQL and Ceph.
+both = pytest.mark.parametrize("backend", ["files", "servers"], indirect=True)
 SERVERS = Path(__file__).parent / "servers"
 BUCKET = "firsthand-tests"
 LEFT_OUT = "needs PostgreSQL and Ceph: make servers"

@@ -14,6 +14,16 @@ START_NS = 1_793_520_000 * 10**9  # 2026-11-01 08:00:00 UTC
 
 
 @pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Settings that say where the vault keeps things: in files, or as backends.both says."""
+    if getattr(request, "param", "files") == "files":
+        yield {}
+        return
+    with request.getfixturevalue("servers").fresh() as settings:
+        yield settings
+
+
+@pytest.fixture
 def clock() -> Time:
     return Time(START_NS)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
+from backends import both
 from faults import FULL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -60,6 +61,7 @@ def together(count: int, work) -> None:
     assert not errors, errors
 
 
+@both
 @pytest.mark.fault("U5")
 def test_u5_one_segment_handed_in_fifty_times_at_once_is_one_object_with_one_receipt(
     vault, device, small_parts, tally
@@ -81,6 +83,7 @@ def test_u5_one_segment_handed_in_fifty_times_at_once_is_one_object_with_one_rec
     tally.add(cases=50)
 
 
+@both
 @pytest.mark.fault("U6")
 def test_u6_one_part_put_from_two_sides_at_once_is_whole(vault, device, small_parts, tally):
     made = device.seal({"video": bytes(2500)})
@@ -100,6 +103,7 @@ def test_u6_one_part_put_from_two_sides_at_once_is_whole(vault, device, small_pa
     tally.add(cases=8)
 
 
+@both
 @pytest.mark.fault("U7")
 @pytest.mark.parametrize("lie", ["all is there", "nothing is there", "it goes back"])
 def test_u7_a_list_of_parts_that_lies_or_goes_back_leaves_no_hole(
@@ -209,6 +213,7 @@ def test_u12_forged_signatures_unknown_keys_and_other_contexts_are_refused(vault
     assert device.hand_in(made)["receipt"]["kind"] == "stored"
 
 
+@both
 @pytest.mark.fault("U13")
 def test_u13_a_fork_flags_the_device_and_neither_record_is_used(vault, person, pack, served, clock):
     first = pack.capture(seq=7)
@@ -306,6 +311,7 @@ def test_u16_names_that_play_tricks_are_refused_and_make_no_file(path, served, v
     assert [*vault.store.keys("segments"), *vault.store.keys("uploads")] == []
 
 
+@both
 @pytest.mark.fault("U18")
 def test_u18_after_withdrawal_nothing_is_stored_and_the_device_clears_by_a_signed_refusal(
     vault, pack, served, clock, small_parts

@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from backends import both
 from way import InlineLink
 
 from firsthand.errors import Locked
@@ -14,6 +15,8 @@ from firsthand.record.home.limits import Limits, Pace
 from firsthand.record.home.network import Network
 from firsthand.record.home.upload import carry_home
 from firsthand.vault import catalog, quota
+
+pytestmark = both
 
 
 class Told:
@@ -71,7 +74,10 @@ def test_what_the_vault_asks_for_comes_before_what_is_older(
     assert [row.seq for row in rows] == [3, 4, 1, 2, 5]
 
 
-def test_until_its_hours_footage_waits_and_its_records_do_not(day, clock, served, small_parts):
+def test_until_its_hours_footage_waits_and_its_records_do_not(
+    day, clock, served, small_parts, monkeypatch
+):
+    monkeypatch.setattr(upload, "NAP_S", 60.0)  # else 14 hours have 100,800 naps
     limits = Limits.parse("22:00-06:00", zone="UTC")
     done = carry(day, clock, served, limits=limits)
     assert (done.stored, done.left, done.bytes_sent) == (1, 4, 0)  # the gap
