@@ -28,13 +28,13 @@ class Mounted:
 
 
 @contextmanager
-def mounted(folder: Path) -> Iterator[Mounted]:
+def mounted(folder: Path, *options: str) -> Iterator[Mounted]:
     """A lossy directory at this new folder; the test is skipped where FUSE is not to be had."""
     folder.mkdir()
     log = folder.with_suffix(".log")
     program = str(Path(__file__).with_name("lossy_disk.py"))
     with open(log, "w") as errors:
-        process = subprocess.Popen([sys.executable, program, str(folder)], stderr=errors)
+        process = subprocess.Popen([sys.executable, program, str(folder), *options], stderr=errors)
     try:
         for _ in range(500):
             if process.poll() is not None or (folder / ".power").exists():

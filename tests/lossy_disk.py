@@ -1,8 +1,9 @@
-"""A directory that forgets at a power cut all that was not synced: python lossy_disk.py FOLDER.
+"""A directory that forgets at a power cut all that was not synced: lossy_disk.py FOLDER [cached].
 
 A kill can't find a missing fsync, because what was written lives on in the page cache. This file
 system, in memory over FUSE, keeps of each file the bytes at its last fsync, and of each folder the
 names at its last. A rename reaches the disk whole. Tests steer it by words written to `.power`.
+With `cached` the kernel keeps pages, without which nothing can be mapped: SQLite's WAL is.
 """
 
 import errno
@@ -177,6 +178,14 @@ class Lossy(mfusepy.Operations):
         self.renames.append((source, name, target, new_name, node))
         return 0
 
+    def link(self, target: str, source: str) -> int:
+        self.step()
+        node, (folder, name) = self.find(source), self.parent(target)
+        if name in folder.now:
+            raise mfusepy.FuseOSError(errno.EEXIST)
+        folder.now[name] = node
+        return 0
+
     def unlink(self, path: str) -> int:
         self.step()
         folder, name = self.parent(path)
@@ -214,7 +223,7 @@ if __name__ == "__main__":
         sys.argv[1],
         foreground=True,
         nothreads=True,
-        direct_io=True,
+        direct_io="cached" not in sys.argv[2:],
         attr_timeout=0,
         entry_timeout=0,
         hard_remove=True,

@@ -66,6 +66,22 @@ def test_the_lossy_directory_forgets_what_was_not_synced_and_only_that(disk):
     assert (folder / "grown").read_bytes() == b"kept"
 
 
+def test_the_lossy_directory_keeps_a_linked_name_once_its_folder_was_synced(disk):
+    folder = new_folder(disk, "links")
+    write_durably(folder / "a", b"a")
+    for name in ("b", "c"):
+        os.link(folder / "a", folder / name)
+        with pytest.raises(FileExistsError):
+            os.link(folder / "a", folder / name)
+        if name == "b":
+            sync_folder(folder)
+    os.unlink(folder / "a")
+    assert (folder / "b").read_bytes() == (folder / "c").read_bytes() == b"a"
+    cut(disk)
+    assert sorted(os.listdir(folder)) == ["a", "b"]
+    assert (folder / "b").read_bytes() == b"a"
+
+
 def test_the_lossy_directory_undoes_renames_and_removals_that_were_not_synced(disk):
     folder = new_folder(disk, "undoes")
     for name in ("a", "b"):
