@@ -247,8 +247,14 @@ class ChunkWriter:
         self._check()
         view = memoryview(data).cast("B")
         start, size = 0, len(view)
-        if self._filled:
-            start = self._fill(view[: self.room])
+        filled = self._filled
+        if filled + size < CHUNK:  # most pieces of a stream
+            self._plain[filled : filled + size] = view
+            self._filled = filled + size
+            self.plain_size += size
+            return size
+        if filled:
+            start = self._fill(view[: CHUNK - filled])
         while size - start >= CHUNK:
             self._seal(view[start : start + CHUNK], final=False)
             start += CHUNK

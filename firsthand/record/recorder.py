@@ -157,7 +157,10 @@ class _Recorder:
                 except Error:
                     self._guard(self._end)  # the camera failed: keep what it gave
                     raise
-                self._guard(self._keep, sample)
+                try:
+                    self._keep(sample)
+                except OSError as error:
+                    raise card_error(self._card.path, error) from error
             else:
                 self.recorded = replace(self.recorded, stopped=True)
             self._guard(self._end)
@@ -170,9 +173,9 @@ class _Recorder:
                     salvage_all(self._card, self._chain)
             raise
 
-    def _guard(self, step: Callable[..., None], *args: Sample) -> None:
+    def _guard(self, step: Callable[[], None]) -> None:
         try:
-            step(*args)
+            step()
         except OSError as error:
             raise card_error(self._card.path, error) from error
 

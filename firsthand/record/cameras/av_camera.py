@@ -133,16 +133,14 @@ class AvCamera:
 
     def _ordered(self) -> Iterator[Sample]:
         limit = self._held_max()
+        pictures, sounds = self._pictures, self._sounds
         for _ in self._steps:
-            yield from self._ready(limit)
-        while self._pictures or self._sounds:
+            while pictures and (sounds or not self._audio):
+                yield self._earliest()
+            while len(pictures) > limit:
+                yield pictures.popleft()
+        while pictures or sounds:
             yield self._earliest()
-
-    def _ready(self, limit: int) -> Iterator[Sample]:
-        while self._pictures and (self._sounds or not self._audio):
-            yield self._earliest()
-        while len(self._pictures) > limit:
-            yield self._pictures.popleft()
 
     def _earliest(self) -> Sample:
         if not self._sounds:
@@ -162,10 +160,13 @@ class AvCamera:
         """Decode packet by packet into the two queues."""
         assert self._container
         streams = [self._video] + ([self._audio] if self._audio else [])
+        video = self._video.index
         for packet in self._container.demux(streams):
-            if packet.has_sidedata("encryption_info"):
+            coded = self.coded and packet.stream_index == video
+            # Asked of coded pictures at the key ones: asking takes as long as keeping one.
+            if (not coded or packet.is_keyframe) and packet.has_sidedata("encryption_info"):
                 raise Usage(f"{self.name} is encrypted", "decrypt it first, where you may")
-            if self.coded and packet.stream_index == self._video.index:
+            if coded:
                 self._keep_coded(packet)
                 yield True
                 continue

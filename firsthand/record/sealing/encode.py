@@ -4,7 +4,7 @@ Pictures that the camera coded go in as they are. Nothing of the source but pict
 goes in: no tag, no date, no data track. Sealing and cutting belong to others.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -96,7 +96,7 @@ def _decoded(picture: Coded) -> av.VideoFrame | None:
     decoder.thread_count = 1
     decoder.options = {"skip_loop_filter": "all"}  # a third less work, and unseen when small
     try:
-        frames = [*decoder.decode(av.Packet(bytes(picture.data))), *decoder.decode(None)]
+        frames = [*decoder.decode(av.Packet(picture.data)), *decoder.decode(None)]
     except av.error.FFmpegError:
         return None
     return frames[0] if frames else None  # type: ignore[return-value]
@@ -344,7 +344,7 @@ class _SoundEncoder:
             excess -= self.packets.pop().duration
         if self.packets and excess > 0:
             last = self.packets[-1]
-            self.packets[-1] = replace(last, duration=last.duration - excess)
+            self.packets[-1] = last._replace(duration=last.duration - excess)
 
     def take(self) -> mp4.Run:
         packets, self.packets = self.packets, []

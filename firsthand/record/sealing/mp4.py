@@ -7,14 +7,18 @@ because what is never written can't leak: there is no tag, no date and no encode
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 VIDEO_HZ = 90_000  # ticks of the video track; 1/30, 1/29.97 and 1/8 s are whole numbers of them
 VIDEO_ID, AUDIO_ID = 1, 2
 FILLER_MIN = 8  # the smallest box
 
 _MATRIX = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-_TRAF_SIZE = 64  # without its packets
+# The heads of a fragment have a fixed size but for trun, which has three numbers a packet: each is
+# packed in one call, as box by box they took twice as long, four times a second.
+_MOOF = struct.Struct(">I4s I4sII")  # moof, mfhd
+_TRAF = struct.Struct(">I4s I4sII I4sIQ I4sIII")  # traf, tfhd, tfdt, trun without its packets
+_ROW_SIZE = 12
 _KEY_SAMPLE, _DELTA_SAMPLE = 0x02000000, 0x01010000
 
 
@@ -37,8 +41,7 @@ class AudioTrack:
     priming: int
 
 
-@dataclass(frozen=True)
-class Packet:
+class Packet(NamedTuple):
     """One coded picture or block of sound; duration in ticks of its track."""
 
     data: Any  # any buffer of bytes
@@ -73,15 +76,14 @@ def fragment(sequence: int, runs: Sequence[Run]) -> list[Any]:
 
     The pictures aren't joined: a copy of each megabyte cost half as much as writing it.
     """
-    # every box in a moof has a fixed size but trun, which has 12 bytes a packet
-    offset = 24 + sum(_TRAF_SIZE + 12 * len(run.packets) for run in runs) + 8
-    first = offset
+    size = _MOOF.size + sum(_TRAF.size + _ROW_SIZE * len(run.packets) for run in runs)
+    offset = first = size + 8
     trafs = []
     for run in runs:
         trafs.append(_traf(run, offset))
         offset += sum(len(packet.data) for packet in run.packets)
-    mfhd = _full(b"mfhd", 0, 0, struct.pack(">I", sequence))
-    head = _box(b"moof", mfhd, *trafs) + struct.pack(">I4s", 8 + offset - first, b"mdat")
+    moof = _MOOF.pack(size, b"moof", 16, b"mfhd", 0, sequence)
+    head = b"".join((moof, *trafs, struct.pack(">I4s", 8 + offset - first, b"mdat")))
     return [head, *(packet.data for run in runs for packet in run.packets)]
 
 
@@ -91,19 +93,18 @@ def filler(size: int) -> bytes:
 
 
 def _traf(run: Run, offset: int) -> bytes:
-    # flags of trun: offset, then duration, size and flags of each sample
-    rows = b"".join(
-        struct.pack(
-            ">3I", packet.duration, len(packet.data), _KEY_SAMPLE if packet.key else _DELTA_SAMPLE
-        )
-        for packet in run.packets
+    count = len(run.packets)
+    rows: list[int] = []
+    for data, duration, key in run.packets:
+        rows += duration, len(data), _KEY_SAMPLE if key else _DELTA_SAMPLE
+    row_size = _ROW_SIZE * count
+    head = _TRAF.pack(
+        *(_TRAF.size + row_size, b"traf"),
+        *(16, b"tfhd", 0x020000, run.track_id),  # offsets count from moof
+        *(20, b"tfdt", 1 << 24, run.start),
+        *(20 + row_size, b"trun", 0x701, count, offset),  # duration, size and flags of each follow
     )
-    return _box(
-        b"traf",
-        _full(b"tfhd", 0, 0x020000, struct.pack(">I", run.track_id)),  # offsets count from moof
-        _full(b"tfdt", 1, 0, struct.pack(">Q", run.start)),
-        _full(b"trun", 0, 0x701, struct.pack(">2I", len(run.packets), offset), rows),
-    )
+    return head + struct.pack(f">{len(rows)}I", *rows)
 
 
 def _video_trak(track: VideoTrack) -> bytes:

@@ -129,7 +129,7 @@ class OpenSegment:
     def add(self, sample: Picture | Coded | Sound | Motion | Event | Tick) -> None:
         """Take in one sample; raises OSError when the card fails."""
         match sample:
-            case Picture() | Coded():
+            case Coded() | Picture():
                 self._add_picture(sample)
             case Sound():
                 self._footage.add_sound(sample, sample.time_ns - self.start_ns)
@@ -243,6 +243,8 @@ class OpenSegment:
         if self.last_picture_ns is None:
             return
         gap_ns = time_ns - self.last_picture_ns
+        if gap_ns <= self._longest_gap_ns and gap_ns <= self._frame_ns:
+            return
         self._longest_gap_ns = max(self._longest_gap_ns, gap_ns)
         if self._live and self._frame_ns:  # a file may have any rate it likes
             self.dropped += max(0, round(gap_ns / self._frame_ns) - 1)
@@ -270,10 +272,12 @@ class OpenSegment:
             self._motions.clear()
 
     def _secure(self, now_ns: int) -> None:
-        due = [writer for writer in self._writers.values() if writer.is_due(now_ns)]
-        for writer in due:
-            writer.secure(now_ns)
-        if due:
+        secured = False
+        for writer in self._writers.values():
+            if writer.is_due(now_ns):
+                writer.secure(now_ns)
+                secured = True
+        if secured:
             self._note_mark()  # after the sync: a mark never promises more than the disk holds
 
     def _note_mark(self) -> None:

@@ -80,6 +80,7 @@ class Control:
 
     def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self.path = Path(folder) / "control.json"
+        self._name = str(self.path)
         self.clock = clock or Clock()
         self._seen: tuple[int, ...] | None = None
         self._asked = Asked()
@@ -90,7 +91,7 @@ class Control:
     def asked(self) -> Asked:
         """What was asked last; one look at the file's state while nothing changes."""
         try:
-            found = os.stat(self.path)
+            found = os.stat(self._name)
         except FileNotFoundError:
             self._seen, self._asked = None, Asked()
             return self._asked
@@ -102,9 +103,9 @@ class Control:
             self._seen = state
         return self._asked
 
-    def paused(self) -> Pause | None:
+    def paused(self, asked: Asked | None = None) -> Pause | None:
         """The pause that holds now, if one does."""
-        asked = self.asked()
+        asked = asked or self.asked()
         if asked.damaged:
             return Pause("", 0, None, 0)
         if asked.pause and asked.pause.rest_ns(self.clock) != 0:
@@ -150,9 +151,12 @@ class Control:
 
     # What follows is asked by the recorder alone.
 
-    def hold(self) -> str:
-        """Why nothing may be kept now, or an empty word; asked before each sample is kept."""
-        pause = self.paused()
+    def hold(self, asked: Asked | None = None) -> str:
+        """Why nothing may be kept now, or an empty word; asked before each sample is kept.
+
+        Whoever asks several things about one sample looks at the file once, and hands that in.
+        """
+        pause = self.paused(asked)
         if pause is None:
             if self._asked.pause is not None and not self._asked.damaged:
                 self._note(None)  # over: it must not go on after the next start of the device
@@ -168,18 +172,22 @@ class Control:
         asked = self.asked()
         return asked.resumed_ns if asked.resumed_boot == self.clock.boot_id() else 0
 
-    def new_marks(self) -> list[Mark]:
+    def is_marked(self, asked: Asked) -> bool:
+        """Whether `new_marks` has any to tell."""
+        return asked.marked != self._marked
+
+    def new_marks(self, asked: Asked | None = None) -> list[Mark]:
         """Marks that were set since this was asked last."""
-        asked = self.asked()
+        asked = asked or self.asked()
         if asked.marked == self._marked:
             return []
         new = [mark for mark in asked.marks if mark.number > self._marked]
         self._marked = asked.marked
         return new
 
-    def must_forget(self) -> bool:
+    def must_forget(self, asked: Asked | None = None) -> bool:
         """Whether a request to forget came since this was asked last."""
-        asked = self.asked()
+        asked = asked or self.asked()
         if asked.damaged or asked.forget == self._forgot:
             return False
         self._forgot = asked.forget

@@ -7,7 +7,7 @@ took after the press is never kept. What is held back becomes a gap with its rea
 from collections.abc import Callable, Iterator
 
 from firsthand.record.cameras.camera import Camera, Coded, Event, Gap, Picture, Sample, Tick
-from firsthand.record.wearer.control import Control
+from firsthand.record.wearer.control import Asked, Control
 from firsthand.record.wearer.heartbeat import RECORDING, STALE_S, Heart
 from firsthand.record.wearer.ladder import STEPS, Ladder, Step
 
@@ -33,6 +33,7 @@ class Obeyed:
         self._reason = ""
         self._since_ns = self._until_ns = 0  # of what is held back, so far as it isn't told
         self._not_before_ns = -(2**63)
+        self._asked = Asked()  # what the wearer had asked when the last sample came
         self._step = self._told_step = Step()
         self._seen_ns: int | None = None  # the last picture
         self._lost = ""  # why there are no pictures, by the camera's own word
@@ -51,7 +52,8 @@ class Obeyed:
                 yield from self._withhold(sample)
             elif not held and self._may_pass(sample):
                 yield sample
-                yield from self._labels(sample)
+                if self._has_news():
+                    yield from self._labels(sample)
             else:
                 yield Tick(sample.time_ns)
 
@@ -62,11 +64,12 @@ class Obeyed:
         return None
 
     def _hold(self) -> str:
-        if self._control.must_forget():
+        asked = self._asked = self._control.asked()
+        if self._control.must_forget(asked):
             self._forget()
         if self._ladder:
             self._step = self._ladder.step()
-        told = self._control.hold()
+        told = self._control.hold(asked)
         return told or (self._step.reason if self._step.number == len(STEPS) - 1 else "")
 
     def _turn(self, reason: str, now_ns: int) -> Iterator[Sample]:
@@ -97,10 +100,13 @@ class Obeyed:
             return self._ladder.keeps(sample, self._step)
         return True
 
+    def _has_news(self) -> bool:
+        return self._step is not self._told_step or self._control.is_marked(self._asked)
+
     def _labels(self, sample: Sample) -> Iterator[Sample]:
         """What the wearer marked, and how far the device went down its ladder."""
         now_ns, clock = sample.time_ns, self._control.clock
-        for mark in self._control.new_marks():
+        for mark in self._control.new_marks(self._asked):
             late_ns = max(0, clock.boot_ns() - mark.boot_ns) if self._camera.live else 0
             at_ns = max(0, now_ns - late_ns)
             # At its own time, where the camera keeps the boot clock.
