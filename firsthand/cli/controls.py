@@ -17,6 +17,7 @@ from firsthand.record.card.card import Card
 from firsthand.record.card.status import status as card_status
 from firsthand.record.clock import Clock
 from firsthand.record.home.link import Link
+from firsthand.record.stop import stop_on_signals
 from firsthand.record.wearer import button, forget, indicator
 from firsthand.record.wearer.wearer import Wearer
 
@@ -132,8 +133,6 @@ def panel(
     person: Person = None,
 ) -> None:
     """Drive the device's button, LED and haptic motor until stopped; without pins, print."""
-    from firsthand.record.recorder import stop_on_signals  # brings PyAV
-
     wearer = _wearer(person)
     lamp: indicator.Lamp = indicator.TextLamp()
     if led is not None or haptic is not None:

@@ -14,7 +14,7 @@ from firsthand.cli.output import event, progress, say, show_json
 from firsthand.cli.vaults import count, length, moment, opened, when
 from firsthand.config import Settings
 from firsthand.errors import Damaged, Error, Failed, Locked, NotFound, Partial, Usage
-from firsthand.record import notify, recorder
+from firsthand.record import notify
 from firsthand.record.cameras import camera as cameras
 from firsthand.record.card.card import Card
 from firsthand.record.card.status import status
@@ -25,10 +25,12 @@ from firsthand.record.home.health import Pulse
 from firsthand.record.home.limits import Limits
 from firsthand.record.home.network import find_network
 from firsthand.record.home.upload import carry_home
+from firsthand.record.stop import stop_on_signals
 from firsthand.record.wearer.ladder import Ladder
 
 if TYPE_CHECKING:
     from firsthand.record.cameras.imported import Imported
+    from firsthand.record.recorder import Recorded
 
 app = noun("Record from a camera, a file or a simulated person; carry it home.")
 
@@ -51,12 +53,14 @@ def start(
     ] = None,
 ) -> None:
     """Record sealed segments onto this computer's card, then carry home what can be carried."""
+    from firsthand.record import recorder  # brings PyAV: 17 MB that the uploader does without
+
     _with_simulated()
     device = _device(person)
     card = Card(device.folder / "card")
     opened_camera = cameras.open_camera(camera)
     try:
-        with progress("record", seconds) as move, recorder.stop_on_signals() as asked:
+        with progress("record", seconds) as move, stop_on_signals() as asked:
             so_far = recorder.Recorded(session="")
             service = notify.Service()
 
@@ -168,9 +172,9 @@ def import_(
     before: Imported | None = None
     for path in files:
         try:
-            with progress(path.name) as move, recorder.stop_on_signals() as asked:
+            with progress(path.name) as move, stop_on_signals() as asked:
 
-                def tell(done: recorder.Recorded, move=move) -> None:  # type: ignore[no-untyped-def]
+                def tell(done: "Recorded", move=move) -> None:  # type: ignore[no-untyped-def]
                     move(done.footage_ns / 1e9)
 
                 done = import_file(
@@ -275,7 +279,7 @@ def _carry_forever(device: Device, limits: Limits) -> None:
             )
 
     card = Card(device.folder / "card")
-    with recorder.stop_on_signals() as stop:
+    with stop_on_signals() as stop:
         network = find_network()
         options = {"stop": stop, "progress": tell, "limits": limits, "network": network}
         options["pulse"] = _pulse(card)  # type: ignore[assignment]

@@ -6,12 +6,9 @@ very sample: nothing is lost or repeated. That a live camera goes on is the watc
 
 import contextlib
 import secrets
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import FrameType
 
 from firsthand.errors import Error
 from firsthand.record.cameras.camera import Camera, Coded, Gap, Picture, Sample, Sound, Tick
@@ -20,7 +17,9 @@ from firsthand.record.card.outage import Outage
 from firsthand.record.card.salvage import salvage_all
 from firsthand.record.device import Device
 from firsthand.record.sealing.chain import Chain, folder_name, open_chain
-from firsthand.record.sealing.open_segment import Opening, OpenSegment
+from firsthand.record.sealing.open_segment import OpenSegment
+from firsthand.record.sealing.opening import Opening
+from firsthand.record.stop import stop_on_signals as stop_on_signals
 from firsthand.record.wearer import forget
 from firsthand.record.wearer.control import Control
 from firsthand.record.wearer.heartbeat import Heart
@@ -84,27 +83,6 @@ def record(
         recorder.count(salvaged=len(salvaged))
         recorder.run(stop, obey)
         return recorder.recorded
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Gives a `stop` that turns true on SIGINT or SIGTERM; a second signal interrupts at once."""
-    asked = threading.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Recorder:

@@ -19,6 +19,7 @@ from recording import (
     whole_footage,
 )
 
+from firsthand.config import mark
 from firsthand.errors import Failed
 from firsthand.record.card.card import Card
 from firsthand.record.card.salvage import salvage
@@ -262,3 +263,27 @@ def test_salvage_of_an_unbegun_segment_says_that_nothing_was_recorded(card, devi
     (left,) = salvage(card, device)
     assert (left.kind, left.reason, left.seq, left.session) == ("gap", "cut", 7, "abcdef")
     assert not left.parts
+
+
+# Whoever imports PyAV in this process fails: it takes 17 MB, of which a Pi Zero 2 W has few.
+WITHOUT_PYAV = """
+import sys
+sys.modules["av"] = None
+from firsthand.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_uploader_and_the_wearers_commands_need_no_pyav(tmp_path, make_device):
+    mark(tmp_path, "real")
+    device = make_device(tmp_path / "devices" / "d-1")
+    card = Card.create(device.folder / "card")
+    (card.path / "open" / "0000000007-abcdef").mkdir()  # of a recorder that died
+    (tmp_path / "firsthand.toml").write_text('vault_url = "http://127.0.0.1:9"\n')
+    for command, code in (("device status", 0), ("record upload --patience 0", 3)):
+        arguments = ["--data", str(tmp_path), *command.split()]
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_PYAV, *arguments], capture_output=True, text=True
+        )
+        assert done.returncode == code, done.stderr
+    assert [item.record.reason for item in card.waiting()] == ["cut"]

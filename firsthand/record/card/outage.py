@@ -17,7 +17,7 @@ from firsthand.record.card.room import Warner
 from firsthand.record.card.salvage import salvage_all
 from firsthand.record.sealing.chain import Chain
 from firsthand.record.sealing.open_gap import OpenGap
-from firsthand.record.sealing.open_segment import Opening
+from firsthand.record.sealing.opening import Opening
 from firsthand.segment import Record
 
 FULL, FAILING = "full", "card"  # the reasons that its gaps give

@@ -19,8 +19,8 @@ from firsthand.record.card.replace import set_unreadable_aside
 from firsthand.record.card.waiting import hash_file
 from firsthand.record.device import Device
 from firsthand.record.sealing.chain import Chain, open_chain, owner, parse_name
-from firsthand.record.sealing.open_segment import Opening, hash_object, read_mark
-from firsthand.record.sealing.part import CLOSED, OPEN, describe
+from firsthand.record.sealing.opening import Opening, read_mark
+from firsthand.record.sealing.part import CLOSED, OPEN, describe, hash_object
 from firsthand.segment import PARTS, Part, Record
 
 

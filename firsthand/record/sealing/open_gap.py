@@ -1,14 +1,13 @@
 """A gap while it lasts: a folder on the card, so that a power cut doesn't lose when and why."""
 
 import os
-import zlib
 from dataclasses import replace
 
 from firsthand.crypto import canonical
 from firsthand.record.card.card import Card
 from firsthand.record.durable import FILE_MODE, write_durably
 from firsthand.record.sealing.chain import Chain, folder_name
-from firsthand.record.sealing.open_segment import MARK, Opening
+from firsthand.record.sealing.opening import Opening, mark
 from firsthand.segment import Record
 
 NOTE_S = 10.0  # how often it is written down how far a gap reaches
@@ -32,12 +31,11 @@ class OpenGap:
             write_durably(self._folder / "opening.json", canonical(data))
         elif now_ns - self._noted_ns < NOTE_S * 1e9:
             return
-        row = (max(now_ns, self._opening.boot_ns_start), 0, 0)
-        mark = MARK.pack(*row, zlib.crc32(repr(row).encode()))
+        reached = mark(max(now_ns, self._opening.boot_ns_start), 0, 0)
         # In place: a full disk takes that, and a torn one is told by its checksum.
         handle = os.open(self._folder / "mark", os.O_WRONLY | os.O_CREAT, FILE_MODE)
         try:
-            os.pwrite(handle, mark, 0)
+            os.pwrite(handle, reached, 0)
             os.fsync(handle)
         finally:
             os.close(handle)

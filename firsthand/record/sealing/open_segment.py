@@ -4,15 +4,11 @@ When to begin and end one is the recorder's business; what is left after a cut i
 """
 
 import contextlib
-import hashlib
 import os
-import struct
-import zlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from firsthand.crypto import canonical
 from firsthand.forgetting import REASON
@@ -23,53 +19,14 @@ from firsthand.record.device import Device
 from firsthand.record.durable import write_durably
 from firsthand.record.sealing import mp4
 from firsthand.record.sealing.encode import Footage, Fragment, as_frame, still
-from firsthand.record.sealing.part import CLOSED, FILE_MODE, PartWriter, Secret
+from firsthand.record.sealing.opening import Opening, mark
+from firsthand.record.sealing.part import CLOSED, FILE_MODE, PartWriter, Secret, hash_object
 from firsthand.segment import MOTION, PARTS, Part, Record, pack_events, pack_motion
 
-# How far a cut segment reaches: boot ns, pictures, bytes of video.part that hold them, CRC-32.
-MARK = struct.Struct("<3qI")
 MOTION_ROWS = 64  # of a camera that isn't live are sealed at once
 # How often a live picture is judged. A coded one must be decoded for it (20 ms at 2304x1296, on a
 # Pi more), so it's the one of the still: once a segment.
 JUDGE_S = 1.0
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What is known when a segment begins; kept beside it for whoever finds it cut."""
-
-    device: str
-    person: str
-    session: str
-    seq: int
-    boot_ns_start: int
-    wall_offset_ns: int  # add to boot time; meaningless if wall_quality is "none"
-    wall_quality: str
-    media: dict[str, Any]
-    recipient: str
-    policy: str
-    checkpoint: str
-
-    def record(self, kind: str, boot_ns_end: int, boot_ns_start: int | None = None) -> Record:
-        """A record over this time, not yet signed, with no parts."""
-        start = self.boot_ns_start if boot_ns_start is None else boot_ns_start
-        known = self.wall_quality != "none"
-        return Record(
-            device=self.device,
-            person=self.person,
-            session=self.session,
-            seq=self.seq,
-            prev="",
-            kind=kind,
-            boot_ns_start=start,
-            boot_ns_end=boot_ns_end,
-            wall_ns_start=start + self.wall_offset_ns if known else 0,
-            wall_ns_end=boot_ns_end + self.wall_offset_ns if known else 0,
-            wall_quality=self.wall_quality,
-            recipient=self.recipient,
-            policy=self.policy,
-            checkpoint=self.checkpoint,
-        )
 
 
 class OpenSegment:
@@ -289,8 +246,7 @@ class OpenSegment:
             self._write_mark(self.start_ns + reached.stop_ns, reached.frames)
 
     def _write_mark(self, boot_ns: int, frames: int) -> None:
-        row = (boot_ns, frames, self._writers["video"].file_size)
-        os.pwrite(self._mark, MARK.pack(*row, zlib.crc32(repr(row).encode())), 0)
+        os.pwrite(self._mark, mark(boot_ns, frames, self._writers["video"].file_size), 0)
 
     def _part(self, name: str) -> PartWriter:
         if name not in self._writers:
@@ -301,16 +257,6 @@ class OpenSegment:
     def _object_sha256(self, parts: tuple[Part, ...]) -> str:
         video = self._writers.get("video")
         return hash_object([self.folder / f"{part.name}{CLOSED}" for part in parts[1:]], video)
-
-
-def hash_object(paths: list[Path], first: PartWriter | None = None) -> str:
-    """SHA-256 of the parts' files joined; `first` has hashed its own, the largest, already."""
-    digest = first.payload_hash if first else hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 # What fills a chunk of each part, and the least that its readers can pass over.
@@ -325,14 +271,3 @@ FILLERS: dict[str, tuple[Callable[[int], bytes], int]] = {
 def _event_line(event: Event) -> bytes:
     line = {"start_ns": event.start_ns, "stop_ns": event.stop_ns, "fields": event.fields}
     return pack_events([line])
-
-
-def read_mark(folder: Path, video_size: int) -> tuple[int, int] | None:
-    """(boot ns, pictures) that a cut segment's video is known to hold; None if nothing is."""
-    try:
-        *row, crc = MARK.unpack((folder / "mark").read_bytes())
-    except (OSError, struct.error):
-        return None
-    if crc != zlib.crc32(repr(tuple(row)).encode()) or row[2] > video_size:
-        return None
-    return row[0], row[1]

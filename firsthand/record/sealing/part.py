@@ -147,6 +147,16 @@ def describe(
     return segment.Part(name, size_bytes, sha256, header_sha256, len(header), cut)
 
 
+def hash_object(paths: list[Path], first: PartWriter | None = None) -> str:
+    """SHA-256 of the parts' files joined; `first` has hashed its own, the largest, already."""
+    digest = first.payload_hash if first else hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
 class _HashingFile:
     """An unbuffered new file that hashes what goes in: nothing is left in memory at a kill."""
 

@@ -32,6 +32,7 @@ from firsthand.forgetting import (
 )
 from firsthand.record.card.card import FULL_ERRORS, Card, Waiting, card_error, shred
 from firsthand.record.card.replace import stand_in
+from firsthand.record.card.salvage import salvage_all
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device
 from firsthand.record.durable import append_durably, sync_folder, write_durably
@@ -80,8 +81,6 @@ def forget(
 
     A running recorder drops what it has open by itself; `here` says whether it did within wait_s.
     """
-    from firsthand.record.card.salvage import salvage_all  # brings PyAV, which no control needs
-
     clock = clock or Clock()
     wish = ask(card, device, minutes, clock)
     try:
