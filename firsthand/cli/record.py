@@ -20,16 +20,15 @@ from firsthand.record.card.card import Card
 from firsthand.record.card.status import status
 from firsthand.record.clock import Clock
 from firsthand.record.device import Device
-from firsthand.record.home.carried import Carried
-from firsthand.record.home.health import Pulse
-from firsthand.record.home.limits import Limits
-from firsthand.record.home.network import find_network
-from firsthand.record.home.upload import carry_home
 from firsthand.record.stop import stop_on_signals
 from firsthand.record.wearer.ladder import Ladder
 
+# The way home is imported where it is used: HTTP and TLS take 3 MB, which a recorder needs not.
 if TYPE_CHECKING:
     from firsthand.record.cameras.imported import Imported
+    from firsthand.record.home.carried import Carried
+    from firsthand.record.home.health import Pulse
+    from firsthand.record.home.limits import Limits
     from firsthand.record.recorder import Recorded
 
 app = noun("Record from a camera, a file or a simulated person; carry it home.")
@@ -91,6 +90,9 @@ def start(
     )
     if done.salvaged:
         say(f"{done.salvaged} segments of an earlier recording that was cut are saved too")
+    from firsthand.record.home.network import find_network
+    from firsthand.record.home.upload import carry_home
+
     try:
         limits, network = limits_of(invocation.settings()), find_network()
         done_home = carry_home(card, device, patience_s=PATIENCE_S, limits=limits, network=network)
@@ -114,6 +116,10 @@ def upload(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Carry home what waits on this computer's cards; only signed receipts clear them."""
+    from firsthand.record.home.limits import Limits
+    from firsthand.record.home.network import find_network
+    from firsthand.record.home.upload import carry_home
+
     limits = Limits() if now else limits_of(invocation.settings())
     if now:
         limits = replace(limits, metered=True)
@@ -162,6 +168,7 @@ def import_(
 ) -> None:
     """Seal footage of a GoPro, a phone or glasses as this device's own segments."""
     from firsthand.record.cameras.imported import import_file  # PyAV takes 0.2 s
+    from firsthand.record.home.upload import carry_home
 
     if taken and len(files) > 1:
         raise Usage("--taken is the time of one file", "import the files one by one")
@@ -262,11 +269,14 @@ def card(
     )
 
 
-def _carry_forever(device: Device, limits: Limits) -> None:
+def _carry_forever(device: Device, limits: "Limits") -> None:
     """Until SIGTERM or Ctrl-C; an event for each change of what it does or waits for."""
+    from firsthand.record.home.network import find_network
+    from firsthand.record.home.upload import carry_home
+
     last: list[object] = []
 
-    def tell(carried: Carried) -> None:
+    def tell(carried: "Carried") -> None:
         said = [carried.waiting_for, carried.left == 0, len(carried.rejected)]
         if said != last:
             last[:] = said
@@ -286,8 +296,10 @@ def _carry_forever(device: Device, limits: Limits) -> None:
         carry_home(card, device, forever=True, **options)  # type: ignore[arg-type]
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> "Limits":
     """When and how fast a device of these settings sends footage; Usage."""
+    from firsthand.record.home.limits import Limits
+
     if settings.upload_metered not in ("yes", "no"):
         raise Usage(f"upload_metered is {settings.upload_metered!r}", 'write "yes" or "no"')
     return Limits.parse(
@@ -298,7 +310,7 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def _say_carried(done: Carried) -> None:
+def _say_carried(done: "Carried") -> None:
     if done.stored or done.refused:
         say(f"carried home: {done.stored} stored and receipted, {done.refused} refused for good")
     for name, reason in done.rejected.items():
@@ -316,8 +328,10 @@ def _device(person: str | None) -> Device:
         return _at_vault(device_of(settings, vault.person(person).id))
 
 
-def _pulse(card: Card) -> Pulse | None:
+def _pulse(card: Card) -> "Pulse | None":
     """Heartbeats of a device that stands alone; a computer beside its vault would be missed."""
+    from firsthand.record.home.health import Pulse
+
     alone = not (invocation.settings().data / "vault").exists()
     return Pulse(card, Clock()) if alone else None
 

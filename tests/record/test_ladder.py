@@ -6,10 +6,13 @@ from recording import NumberedCamera, open_parts, pictures, segments
 
 from firsthand.record.cameras.camera import Coded, Picture
 from firsthand.record.recorder import record
-from firsthand.record.wearer import ladder as ladder_of
+from firsthand.record.sensors import Sensors
 from firsthand.record.wearer.control import Control
-from firsthand.record.wearer.ladder import LOOK_S, Ladder, Sensors, Step
+from firsthand.record.wearer.ladder import LOOK_S, Ladder, Step
 from firsthand.segment import iter_events
+
+HEAT, BATTERY = "sys/class/thermal/thermal_zone", "sys/class/power_supply/BAT0"
+MODEL = "proc/device-tree/model"
 
 
 @pytest.fixture
@@ -19,23 +22,23 @@ def clock():
 
 @pytest.fixture
 def sensors(tmp_path):
-    """Files as under /sys/class."""
-    for name in ("thermal/thermal_zone0", "thermal/thermal_zone1", "power/BAT0", "power/usb"):
+    """Files as on a Raspberry Pi with a battery that tells its charge."""
+    for name in (f"{HEAT}0", f"{HEAT}1", BATTERY, "proc/device-tree"):
         (tmp_path / name).mkdir(parents=True)
-    made = Sensors(tmp_path / "thermal", tmp_path / "power")
+    made = Sensors(tmp_path)
+    (tmp_path / MODEL).write_text("Raspberry Pi Zero 2 W Rev 1.0\0")
     heat(made, 40.0)
     charge(made, 90)
-    (made.power / "usb" / "online").write_text("0\n")
     return made
 
 
 def heat(sensors, degrees_c, zone=0):
-    (sensors.thermal / f"thermal_zone{zone}" / "temp").write_text(f"{round(degrees_c * 1000)}\n")
+    (sensors.system / f"{HEAT}{zone}" / "temp").write_text(f"{round(degrees_c * 1000)}\n")
 
 
 def charge(sensors, percent, status="Discharging"):
-    (sensors.power / "BAT0" / "capacity").write_text(f"{percent}\n")
-    (sensors.power / "BAT0" / "status").write_text(f"{status}\n")
+    (sensors.system / BATTERY / "capacity").write_text(f"{percent}\n")
+    (sensors.system / BATTERY / "status").write_text(f"{status}\n")
 
 
 def step(ladder, clock):
@@ -76,23 +79,22 @@ def test_the_worse_of_the_two_counts(sensors, clock):
     assert step(ladder, clock) == Step(2, "hot")
 
 
-def test_heat_counts_on_a_raspberry_pi_only(tmp_path, monkeypatch):
-    model = tmp_path / "model"
-    monkeypatch.setattr(ladder_of, "MODEL", model)
-    assert not Sensors.here().thermal.exists()
-    model.write_text("Raspberry Pi Zero 2 W Rev 1.0\0")
-    assert Sensors.here() == Sensors()
+def test_heat_counts_on_a_raspberry_pi_only(sensors, clock):
+    heat(sensors, 90)
+    assert step(Ladder(sensors, clock), clock) == Step(3, "hot")
+    (sensors.system / MODEL).write_text("ThinkPad")
+    assert step(Ladder(sensors, clock), clock) == Step()
 
 
 @pytest.mark.parametrize("text", ["", "hot", "nan", "9" * 400])
 def test_a_sensor_that_talks_nonsense_stops_nothing(sensors, clock, text):
-    (sensors.thermal / "thermal_zone0" / "temp").write_text(text)
-    (sensors.power / "BAT0" / "capacity").write_text("\xff")
+    (sensors.system / f"{HEAT}0" / "temp").write_text(text)
+    (sensors.system / BATTERY / "capacity").write_text("\xff")
     assert step(Ladder(sensors, clock), clock) == Step()
 
 
 def test_a_machine_without_sensors_stays_at_the_top(tmp_path, clock):
-    assert step(Ladder(Sensors(tmp_path / "a", tmp_path / "b"), clock), clock) == Step()
+    assert step(Ladder(Sensors(tmp_path / "none"), clock), clock) == Step()
 
 
 def test_each_step_keeps_fewer_pictures(sensors, clock):

@@ -13,6 +13,7 @@ from firsthand.record.enrol import enrol as enrol_device
 from firsthand.record.home import health
 from firsthand.record.home.link import Link
 from firsthand.record.home.upload import carry_home
+from firsthand.record.sensors import Sensors
 from firsthand.vault import enrol, fleet
 
 KEY = "the-access-key"
@@ -39,7 +40,7 @@ def test_a_carrier_tells_the_vault_how_its_device_is(vault, server, pi, tmp_path
     zone = tmp_path / "system" / "sys/class/thermal/thermal_zone0"
     zone.mkdir(parents=True)
     (zone / "temp").write_text("61500\n")
-    pulse = health.Pulse(card, Clock(), tmp_path / "system")
+    pulse = health.Pulse(card, Clock(), Sensors(tmp_path / "system"))
     carry_home(card, pi, patience_s=1.0, pulse=pulse)
     seen = figures(server)
     assert seen["firsthand_device_temperature_celsius", pi.name] == 61.5
@@ -98,7 +99,7 @@ def test_every_field_of_a_heartbeat_is_known_everywhere(server, pi, tmp_path):
     }.items():
         (system / path).parent.mkdir(parents=True)
         (system / path).write_text(text + "\n")
-    assert set(health.body(Card(pi.folder / "card"), system)) == set(fleet.FIELDS)
+    assert set(health.body(Card(pi.folder / "card"), Sensors(system))) == set(fleet.FIELDS)
 
 
 def test_a_vault_that_cannot_be_reached_or_says_no_holds_nothing_up(pi):

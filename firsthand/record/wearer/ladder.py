@@ -6,57 +6,24 @@
     2      80 °C      8 %             one picture a second
     3      84 °C      3 %             nothing: a gap, `hot` or `battery`
 
-A Raspberry Pi slows itself from 80 °C and more at 85 °C. A step is left again 5 °C or 5 % away
+A Raspberry Pi slows itself from 80 °C and more at 85 °C; on another machine heat doesn't count: a
+laptop bears 95 °C all day. A step is left again 5 °C or 5 % away
 from where it began, so that it doesn't flutter; a battery that is being charged is not low.
 """
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from firsthand.record.cameras.camera import Coded, Picture
 from firsthand.record.clock import Clock
+from firsthand.record.sensors import Sensors
 
 HOT_C = (75.0, 80.0, 84.0)
 LOW_PERCENT = (15.0, 8.0, 3.0)
 BACK = 5.0
 LOOK_S = 5.0
-MODEL = Path("/proc/device-tree/model")
 STEPS = ("all pictures", "half of the pictures", "one picture a second", "no pictures")
 _SLOW_NS = 10**9
-
-
-@dataclass(frozen=True)
-class Sensors:
-    """Where the system says how warm and how full it is; missing files say nothing."""
-
-    thermal: Path = Path("/sys/class/thermal")
-    power: Path = Path("/sys/class/power_supply")
-
-    @classmethod
-    def here(cls) -> "Sensors":
-        """This machine's; its heat counts on a Raspberry Pi only: a laptop bears 95 °C all day."""
-        with contextlib.suppress(OSError):
-            if "Raspberry Pi" in MODEL.read_text():
-                return cls()
-        return cls(thermal=Path("/nonexistent"))
-
-    def hottest_c(self) -> float | None:
-        """The highest temperature of all zones."""
-        found = [_number(zone / "temp") for zone in sorted(self.thermal.glob("thermal_zone*"))]
-        known = [value / 1000 for value in found if value is not None]
-        return max((value for value in known if -60 < value < 150), default=None)
-
-    def battery_percent(self) -> float | None:
-        """How full the emptiest battery is; None while it is charged, or where there is none."""
-        levels = []
-        for supply in sorted(self.power.glob("*")):
-            level = _number(supply / "capacity")
-            charged = _text(supply / "status") in ("Charging", "Full")
-            if level is not None and 0 <= level <= 100 and not charged:
-                levels.append(level)
-        return min(levels, default=None)
 
 
 @dataclass(frozen=True)
@@ -67,14 +34,19 @@ class Step:
     reason: str = ""
 
 
+GROUND = Step()
+
+
 class Ladder:
     """The step at which a device stands; looks at its sensors every LOOK_S."""
 
     def __init__(self, sensors: Sensors | None = None, clock: Clock | None = None) -> None:
-        self._sensors = sensors or Sensors.here()
+        self._sensors = sensors or Sensors()
+        self._minds_heat = "Raspberry Pi" in self._sensors.model()
         self._clock = clock or Clock()
         self._looked_ns: int | None = None
         self._hot, self._low = 0, 0
+        self._step = GROUND
         self._kept_ns: int | None = None
         self._odd = False
 
@@ -83,13 +55,18 @@ class Ladder:
         now_ns = self._clock.boot_ns()
         if self._looked_ns is None or now_ns - self._looked_ns >= LOOK_S * 1e9:
             self._looked_ns = now_ns
-            hot_c, percent = self._sensors.hottest_c(), self._sensors.battery_percent()
-            self._hot = 0 if hot_c is None else _climb(self._hot, hot_c, HOT_C)
-            low = [-value for value in LOW_PERCENT]
-            self._low = 0 if percent is None else _climb(self._low, -percent, low)
+            self._step = self._look()
+        return self._step
+
+    def _look(self) -> Step:
+        hot_c = self._sensors.temperature_c() if self._minds_heat else None
+        percent = self._sensors.draining_percent()
+        self._hot = 0 if hot_c is None else _climb(self._hot, hot_c, HOT_C)
+        low = [-value for value in LOW_PERCENT]
+        self._low = 0 if percent is None else _climb(self._low, -percent, low)
         if self._hot or self._low:
             return Step(self._hot, "hot") if self._hot >= self._low else Step(self._low, "battery")
-        return Step()
+        return GROUND
 
     def keeps(self, picture: Picture | Coded, step: Step) -> bool:
         """Whether this picture is kept at this step; of coded ones those that stand alone."""
@@ -112,16 +89,3 @@ def _climb(now: int, value: float, edges: Sequence[float]) -> int:
     up = sum(value >= edge for edge in edges)
     down = sum(value >= edge - BACK for edge in edges)
     return max(up, min(now, down))
-
-
-def _text(path: Path) -> str:
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        return path.read_text().strip()
-    return ""
-
-
-def _number(path: Path) -> float | None:
-    try:
-        return float(_text(path))
-    except ValueError:
-        return None
