@@ -43,6 +43,7 @@ HOMES = {
     "rich": ("cli/*",),
     "cryptography": ("*.py",),
     "av": ("record/*", "release/*", "learn/tokens/clips.py"),
+    "zxingcpp": ("record/invitation.py",),
     "picamera2": ("record/cameras/picamera.py",),
     "sqlalchemy": ("db.py", "log.py", "consent/*", "vault/*", "release/*", "web/*"),
     "obstore": ("vault/*",),

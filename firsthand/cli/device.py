@@ -9,14 +9,17 @@ import typer
 
 from firsthand import config
 from firsthand.cli import controls, invocation
-from firsthand.cli.locally import device_of
+from firsthand.cli.locally import device_of, local_devices
 from firsthand.cli.nouns import exits, noun
-from firsthand.cli.output import say, show_json, table
+from firsthand.cli.output import event, say, show_json, table
 from firsthand.cli.vaults import length, opened, when
-from firsthand.errors import Failed
+from firsthand.errors import Failed, Usage
 from firsthand.record import install as units
+from firsthand.record import invitation
+from firsthand.record.card.card import Card
+from firsthand.record.enrol import Enrolled, prepare_card, split_link
 from firsthand.record.enrol import enrol as enrol_device
-from firsthand.record.enrol import prepare_card, split_link
+from firsthand.record.invitation import FILE
 
 if TYPE_CHECKING:
     from firsthand.vault.fleet import Member
@@ -29,20 +32,40 @@ CardPath = Annotated[
 ]
 
 
-@app.command(epilog=exits(11, 13, 14))
+@app.command(epilog=exits(10, 11, 13, 14))
 def enrol(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The vault's URL, or URL#CODE.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="The vault's URL, or URL#CODE.")] = "",
     code: Annotated[
         str, typer.Argument(metavar="CODE", help="The code that the vault shows.")
     ] = "",
     card: CardPath = None,
+    scan: Annotated[
+        str,
+        typer.Option(metavar="CAMERA", help="Wait for the vault's QR before this camera."),
+    ] = "",
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help=f"Wait for the link in {FILE} on the boot partition."),
+    ] = False,
 ) -> None:
     """Make this computer a device, by the code of `firsthand person enrol-code` at the vault."""
+    if bool(url) == bool(scan or wait):
+        raise Usage(
+            "an enrolment needs a link",
+            "give the vault's URL and code, or --scan CAMERA, or --wait",
+        )
     settings = invocation.settings()
     data = settings.data
     if config.kind_of(data) != "demo":
         config.mark(data, "real")
-    done = enrol_device(data / "devices", *split_link(url, code), card)
+
+    def enrolled(link: str) -> Enrolled:
+        return enrol_device(data / "devices", *split_link(link, code), card)
+
+    if not url and card:
+        Card(card)  # one that isn't mounted is waited for: its empty folder is no card
+    found = invitation.links(scan, invitation.BOOT if wait else ())
+    done = enrolled(url) if url else invitation.accept(found, enrolled, event)
     if not settings.vault_url:  # else every command would look for the vault on this computer
         config.add(data, "vault_url", done.device.vault_url)
     say(f"enrolled as {done.device.name}, with the fingerprint {done.fingerprint}")
@@ -69,6 +92,12 @@ def install(
         Path,
         typer.Option(metavar="FOLDER", help="Write below this folder and start nothing."),
     ] = Path("/"),
+    enrol: Annotated[
+        bool,
+        typer.Option(
+            "--enrol", help=f"Wait to be enrolled, by the vault's QR or {FILE} (see docs)."
+        ),
+    ] = False,
     remove: Annotated[
         bool, typer.Option("--remove", help="Stop and remove the services; keys and footage stay.")
     ] = False,
@@ -82,17 +111,27 @@ def install(
         say(f"removed: {', '.join(gone)}" if gone else "nothing was installed")
         return
     settings = invocation.settings()
-    device = device_of(settings, None)
-    place = prepare_card(device, card)
+    if enrol and not local_devices(settings):
+        if config.kind_of(settings.data) != "demo":
+            config.mark(settings.data, "real")
+        name, place = "this computer, once it is enrolled,", card or settings.data / "devices"
+        if card:
+            Card.create(card)
+        else:
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    else:
+        device = device_of(settings, None)
+        name, place = device.name, prepare_card(device, card)
     plan = units.Plan(
         *(camera, settings.data.resolve(), place.resolve(), user),
         button=button,
         led=led,
         haptic=haptic,
+        enrol=enrol,
     )
     written = units.install(plan, root, run)
     say(f"written: {', '.join(written)}" if written else "all is as it should be")
-    say(f"{device.name} records from power-on, as {user}, onto {place.resolve()}")
+    say(f"{name} records from power-on, as {user}, onto {place.resolve()}")
 
 
 @app.command("list", epilog=exits(10))

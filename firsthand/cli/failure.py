@@ -28,6 +28,7 @@ HINTS = {
 # Which extra brings a package that a bare installation lacks.
 EXTRAS = {
     "av": "media",
+    "zxingcpp": "device",
     "fastapi": "server",
     "jinja2": "server",
     "obstore": "server",

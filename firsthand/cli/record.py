@@ -44,7 +44,10 @@ PATIENCE_S = 1.0
 def start(
     camera: Annotated[
         str,
-        typer.Option(help="A file, v4l2:/dev/video0, avfoundation:0, a URL, or sim:0 (see docs)."),
+        typer.Option(
+            help="picamera2:0, v4l2:/dev/video0, avfoundation:0, a URL, a file or sim:0; "
+            "copy: before a URL or file keeps its H.264 as it comes (see docs/cameras.md)."
+        ),
     ],
     person: Wearer = None,
     seconds: Annotated[
@@ -133,7 +136,7 @@ def upload(
         total = len(card.waiting())
         with progress("carry home", total) as move:
 
-            def tell(carried: Carried, move=move) -> None:  # type: ignore[no-untyped-def]
+            def tell(carried: "Carried", move=move) -> None:  # type: ignore[no-untyped-def]
                 move(carried.stored + carried.refused)
 
             done = carry_home(

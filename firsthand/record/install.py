@@ -2,6 +2,7 @@
 
 Units of their own, so that neither the network nor the vault can hold up a recording: the recorder,
 which reaches no network, the uploader, which reaches no camera, and the panel: button and LED.
+Before a device is enrolled a fourth waits for its invitation (invitation.py), and then never runs.
 """
 
 import grp
@@ -16,7 +17,8 @@ from pathlib import Path
 from firsthand.errors import Failed, Usage
 
 RECORDER, UPLOADER = "firsthand-recorder.service", "firsthand-uploader.service"
-PANEL = "firsthand-panel.service"
+PANEL, ENROLMENT = "firsthand-panel.service", "firsthand-enrolment.service"
+SERVICES = (RECORDER, UPLOADER, PANEL, ENROLMENT)
 PINS = range(28)  # BCM numbers on the header of a Raspberry Pi
 UNITS = Path("etc/systemd/system")
 ACCOUNT = Path("etc/sysusers.d/firsthand.conf")
@@ -70,6 +72,12 @@ MemoryMax=300M
 TasksMax=64
 CPUWeight=500
 OOMScoreAdjust=-500
+{devices}{network}{common}
+[Install]
+WantedBy=multi-user.target
+"""
+
+_DEVICES = """\
 {groups}DevicePolicy=closed
 DeviceAllow=char-video4linux rw
 DeviceAllow=char-media rw
@@ -78,7 +86,25 @@ DeviceAllow=char-drm rw
 DeviceAllow=char-alsa rw
 DeviceAllow=char-gpiochip rw
 DeviceAllow=char-i2c rw
-{network}{common}
+"""
+
+# It has camera and network at once, but no key and no footage yet.
+_ENROLMENT = """\
+# Written by "firsthand device install"; it writes this file anew.
+[Unit]
+Description=Firsthand enrolment
+After=local-fs.target network.target
+StartLimitIntervalSec=0
+ConditionPathExistsGlob=!{unquoted}/devices/*/device.json
+
+[Service]
+ExecStart=:{python} -m firsthand --data {data} device enrol --wait --scan {camera}{card}
+Restart=on-failure
+RestartSec=10
+TimeoutStopSec=10
+MemoryMax=300M
+TasksMax=64
+{devices}{common}
 [Install]
 WantedBy=multi-user.target
 """
@@ -143,6 +169,7 @@ class Plan:
     button: int | None = None
     led: int | None = None
     haptic: int | None = None
+    enrol: bool = False  # wait to be enrolled, if that is still to come
 
     def files(self, root: Path) -> dict[Path, str]:
         """Every file to be written, relative to the root."""
@@ -174,12 +201,18 @@ class Plan:
         }
         values["pins"] = "".join(f" --{name} {pin}" for name, pin in pins.items())
         values["common"] = _COMMON.format(**values)
+        values["devices"] = _DEVICES.format(**values)
+        values["unquoted"] = str(self.data).replace("%", "%%")
+        elsewhere = self.data not in self.card.parents
+        values["card"] = f" --card {_quoted(self.card)}" if elsewhere else ""
         found = {
             UNITS / RECORDER: _RECORDER.format(**values),
             UNITS / UPLOADER: _UPLOADER.format(**values),
         }
         if pins:
             found[UNITS / PANEL] = _PANEL.format(**values)
+        if self.enrol:
+            found[UNITS / ENROLMENT] = _ENROLMENT.format(**values)
         if (root / ACCOUNT).exists() or not _exists(root, self.user):
             found[ACCOUNT] = f'u {self.user} - "Firsthand recorder"\n'
         return found
@@ -214,7 +247,7 @@ def install(
 
 def remove(root: Path = Path("/"), run: Callable[[list[str]], None] | None = None) -> list[str]:
     """Stops the services and removes what `install` wrote; account, keys and footage stay."""
-    found = [name for name in (RECORDER, UPLOADER, PANEL) if (root / UNITS / name).exists()]
+    found = [name for name in SERVICES if (root / UNITS / name).exists()]
     if found and run:
         run(["systemctl", "stop", *found])
     for name in found:

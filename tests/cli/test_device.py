@@ -36,6 +36,23 @@ def test_install_needs_a_device(tmp_path, capsys):
     assert "firsthand device enrol" in capsys.readouterr().err
 
 
+def test_a_device_that_is_to_be_enrolled_later_waits_for_that_as_a_service(tmp_path, capsys):
+    root, data, card = tmp_path / "root", tmp_path / "pi", tmp_path / "usb"
+    given = ["--data", str(data), "device", "install", "--root", str(root), "--enrol"]
+    assert main([*given, "--card", str(card)]) == 0
+    shown = capsys.readouterr().out
+    assert "this computer, once it is enrolled, records from power-on" in shown
+    unit = (root / "etc/systemd/system/firsthand-enrolment.service").read_text()
+    assert f"ConditionPathExistsGlob=!{data}/devices/*/device.json" in unit
+    assert f"device enrol --wait --scan picamera2:0 --card {card}" in unit
+    (card / "card.json").unlink()  # as an empty mount point
+    assert main(["--data", str(data), "device", "enrol", "--wait", "--card", str(card)]) == 10
+    assert "not marked as a card" in capsys.readouterr().err
+    for wrong in ([], ["http://vault.local:8707", "--wait"]):
+        assert main(["--data", str(data), "device", "enrol", *wrong]) == 2
+    capsys.readouterr()
+
+
 def test_list_and_revoke_at_the_vault(data, capsys):
     (name,) = (path.name for path in (data / "devices").iterdir())
     assert main(["--data", str(data), "device", "list", "--json"]) == 0

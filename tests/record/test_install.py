@@ -155,8 +155,8 @@ needs_systemd = pytest.mark.skipif(
 @pytest.mark.parametrize("camera", ["picamera2:", "rtsp://10.0.0.2/x y'\"\\%n;#"])
 def test_systemd_finds_nothing_wrong_with_the_units(camera, tmp_path):
     card = tmp_path / "my card"
-    install(Plan(camera, tmp_path / "data", card, "root", button=17), tmp_path)
-    files = [str(tmp_path / UNITS / name) for name in (RECORDER, UPLOADER, PANEL)]
+    install(Plan(camera, tmp_path / "data", card, "root", button=17, enrol=True), tmp_path)
+    files = [str(tmp_path / UNITS / name) for name in units.SERVICES]
     told = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *files],
         capture_output=True,
@@ -178,10 +178,12 @@ def test_systemd_finds_something_wrong_where_there_is(tmp_path):
 
 
 @needs_systemd
-@pytest.mark.parametrize(("name", "exposure"), [(RECORDER, 25), (UPLOADER, 25), (PANEL, 25)])
+@pytest.mark.parametrize(
+    ("name", "exposure"), [(RECORDER, 25), (UPLOADER, 25), (PANEL, 25), (units.ENROLMENT, 30)]
+)
 def test_systemd_rates_the_services_as_well_confined(name, exposure, tmp_path):
     """In tenths; 92 to 96 is what a service without any of this gets."""
-    install(replace(PLAN, button=17), tmp_path)
+    install(replace(PLAN, button=17, enrol=True), tmp_path)
     told = subprocess.run(
         [
             *("systemd-analyze", "security", "--offline=yes", f"--threshold={exposure}"),

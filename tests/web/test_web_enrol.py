@@ -242,3 +242,31 @@ def test_a_code_that_nobody_uses_ends_the_waiting(vault, url, ana, capsys, monke
     with pytest.raises(Refused, match="in time"):
         commands._await_device(vault, offered)
     assert time.monotonic() - began < 5
+
+
+def test_a_device_is_enrolled_by_its_own_camera_before_the_vaults_screen(vault, url, ana, tmp_path):
+    import av
+    import segno
+
+    text, film = f"{url}#{enrol.offer(vault, ana).code}", tmp_path / "screen.mp4"
+    rows = list(segno.make(text, error="m", micro=False).matrix_iter(scale=4, border=4))
+    side = len(rows) + len(rows) % 2
+    rgb = b"".join(
+        b"".join(bytes(3) if dark else b"\xff" * 3 for dark in row).ljust(3 * side, b"\xff")
+        for row in rows
+    )
+    with av.open(str(film), "w") as out:
+        stream = out.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
+        frame = av.VideoFrame(side, side, "rgb24")
+        line, plane = 3 * side, frame.planes[0]
+        rgb = rgb.ljust(line * side, b"\xff")
+        padding = bytes(plane.line_size - line)
+        plane.update(b"".join(rgb[at : at + line] + padding for at in range(0, len(rgb), line)))
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    started = firsthand(tmp_path / "pi", "device", "enrol", "--scan", str(film))
+    told, errors = started.communicate(timeout=60)
+    assert started.returncode == 0, errors
+    assert "enrolled as " in told
+    assert len(list((tmp_path / "pi" / "devices").glob("*/device.json"))) == 1
