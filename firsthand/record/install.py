@@ -69,6 +69,8 @@ TimeoutStartSec=60
 TimeoutStopSec=10
 # A Pi Zero 2 W has 512 MB, of which the camera and the GPU take 128 or more.
 MemoryMax=300M
+# Pictures wait in memory unsealed for a moment; swap would put them onto the card.
+MemorySwapMax=0
 TasksMax=64
 CPUWeight=500
 OOMScoreAdjust=-500
@@ -103,6 +105,7 @@ Restart=on-failure
 RestartSec=10
 TimeoutStopSec=10
 MemoryMax=300M
+MemorySwapMax=0
 TasksMax=64
 {devices}{common}
 [Install]

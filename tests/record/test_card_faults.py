@@ -188,7 +188,7 @@ def test_d10_a_card_that_turns_read_only_is_a_gap_and_no_crash(tmp_path, make_de
         (gap,) = [each for each in records if each.kind == "gap"]
         assert gap.reason == "card"
         assert 4 * SECOND_NS <= gap.boot_ns_start <= 5 * SECOND_NS
-        assert 20 * SECOND_NS <= gap.boot_ns_end <= 40 * SECOND_NS
+        assert 20 * SECOND_NS <= gap.boot_ns_end <= 26 * SECOND_NS
         numbers = whole_footage(card, device, keys.ingest)
         assert set(range(32)) <= set(numbers)
         assert done.outage == ""

@@ -21,7 +21,9 @@ from firsthand.record.sealing.opening import Opening
 from firsthand.segment import Record
 
 FULL, FAILING = "full", "card"  # the reasons that its gaps give
-RETRY_FIRST_S, RETRY_MAX_S = 1.0, 30.0
+# What comes before the try that succeeds is lost, so the longest wait is short; a try is one small
+# write.
+RETRY_FIRST_S, RETRY_MAX_S = 1.0, 5.0
 LOOK_S = 1.0  # how often a card is asked for its room while a segment grows
 _CALM_S = 60.0  # a failure after so long is a new one
 
