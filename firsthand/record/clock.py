@@ -10,14 +10,15 @@ PLAUSIBLE_NS = 1_700_000_000 * 10**9
 _UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
 _TIMEX_SIZE = 256  # of struct timex, and some more; all zero, it only asks
 
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)  # macOS has none
+
 
 class Clock:
     """The real clocks; tests hand in their own."""
 
     def boot_ns(self) -> int:
         """Nanoseconds since boot, sleep included where the system counts it; never jumps."""
-        boottime = getattr(time, "CLOCK_BOOTTIME", None)
-        return time.monotonic_ns() if boottime is None else time.clock_gettime_ns(boottime)
+        return time.monotonic_ns() if _BOOTTIME is None else time.clock_gettime_ns(_BOOTTIME)
 
     def wall_ns(self) -> int:
         """Nanoseconds since 1970, as far as this machine knows."""

@@ -8,6 +8,7 @@ creation_time is as often that of an export, and local time as often as UTC: it 
 import os
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -125,11 +126,9 @@ class AvCamera:
         self.wall_ns = self._clock.wall_ns() - origin_ns if self.live else None
         self.wall_quality = self._clock.wall_quality() if self.live else "none"
         for held in (self._pictures, self._sounds):
-            early: list[Any] = list(held)
+            early = [_earlier(sample, self._base_ns) for sample in held]
             held.clear()
-            for sample in early:
-                object.__setattr__(sample, "time_ns", sample.time_ns - self._base_ns)
-                held.append(sample)
+            held.extend(early)
 
     def _ordered(self) -> Iterator[Sample]:
         limit = self._held_max()
@@ -227,6 +226,13 @@ class AvCamera:
         if frame.pts is None:
             return round((self._index - 1) * 1e9 / self.fps) - self._base_ns
         return _to_ns(frame.pts, frame.time_base) - self._base_ns
+
+
+def _earlier(sample: Any, by_ns: int) -> Any:
+    time_ns = sample.time_ns - by_ns
+    if isinstance(sample, Coded):
+        return sample._replace(time_ns=time_ns)
+    return replace(sample, time_ns=time_ns)
 
 
 def _parse(url: str) -> tuple[str, str, dict[str, str]]:

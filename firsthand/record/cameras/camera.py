@@ -8,7 +8,7 @@ camera by `picamera.py`, and `watchdog.py` watches whatever is live; others regi
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from firsthand.errors import Usage
 
@@ -24,8 +24,7 @@ class Picture:
     frame: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Coded:
+class Coded(NamedTuple):  # made 30 times a second, in a third of a frozen dataclass's time
     """One picture that the camera has coded: an H.264 access unit of length-prefixed NAL units.
 
     Pictures come in the order shown (no B-frames). `avcc`, the decoder configuration record, stands

@@ -2,6 +2,10 @@
 
 First records without bytes (gaps, pauses, forgotten time: a few kB, and the day's account is
 whole), then the segments that the vault asked for, then all others, oldest first.
+
+A still goes with its segment: that is one object, and no store shows a part of one before all are
+there. A still of its own would be a second object under the same keys, which forgetting, erasure,
+quota and check would have to know of before its segment has a row.
 """
 
 from collections.abc import Iterable, Sequence

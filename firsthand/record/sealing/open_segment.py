@@ -58,7 +58,9 @@ class OpenSegment:
         self._secrets = {name: Secret(device.recipient) for name in PARTS}
         self._writers: dict[str, PartWriter] = {}
         self._parts: dict[str, Part] = {}
-        self._unsealed: deque[tuple[int, Fragment]] = deque()  # plain size at its end, fragment
+        # Of each fragment not known to be sealed: plain size at its end, how far it reaches,
+        # pictures so far. Not the fragment itself: its pictures are let go of while they are warm.
+        self._unsealed: deque[tuple[int, int, int]] = deque()
         self._fragment_from_ns = self.start_ns
         self._freeze = Freeze()
         self._judged_ns = self.start_ns
@@ -216,7 +218,7 @@ class OpenSegment:
         writer.write(fragment.pieces, self._fragment_from_ns)
         stop_ns = self.start_ns + fragment.stop_ns
         length_ns, self._fragment_from_ns = stop_ns - self._fragment_from_ns, stop_ns
-        self._unsealed.append((writer.plain_size, fragment))
+        self._unsealed.append((writer.plain_size, stop_ns, fragment.frames))
         if not self._live:
             self._note_mark()
         elif writer.is_due(stop_ns, ahead_ns=length_ns):  # nothing more comes for so long
@@ -241,9 +243,9 @@ class OpenSegment:
         writer = self._writers.get("video")
         reached = None
         while writer and self._unsealed and self._unsealed[0][0] <= writer.sealed_size:
-            reached = self._unsealed.popleft()[1]
+            reached = self._unsealed.popleft()
         if reached:
-            self._write_mark(self.start_ns + reached.stop_ns, reached.frames)
+            self._write_mark(*reached[1:])
 
     def _write_mark(self, boot_ns: int, frames: int) -> None:
         os.pwrite(self._mark, mark(boot_ns, frames, self._writers["video"].file_size), 0)

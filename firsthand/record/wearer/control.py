@@ -75,6 +75,9 @@ class Asked:
     damaged: bool = False
 
 
+NOTHING = Asked()
+
+
 class Control:
     """The wearer's word in a device's folder, for those who give it and for the recorder."""
 
@@ -83,7 +86,7 @@ class Control:
         self._name = str(self.path)
         self.clock = clock or Clock()
         self._seen: tuple[int, ...] | None = None
-        self._asked = Asked()
+        self._asked = NOTHING
         self._forgot, self._marked = 0, 0
         now = self.asked()
         self._forgot, self._marked = now.forget, now.marked  # what came before is done
@@ -93,8 +96,8 @@ class Control:
         try:
             found = os.stat(self._name)
         except FileNotFoundError:
-            self._seen, self._asked = None, Asked()
-            return self._asked
+            self._seen, self._asked = None, NOTHING
+            return NOTHING
         except OSError:
             return Asked(damaged=True)
         state = (found.st_mtime_ns, found.st_ino, found.st_size)
