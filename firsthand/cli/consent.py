@@ -7,8 +7,10 @@ import typer
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import moment, opened, when
-from firsthand.consent import agreements, law, people, runs, text, withhold
-from firsthand.consent.vocabulary import MODIFIERS, PERMISSIONS
+from firsthand.consent import law, people, withhold
+from firsthand.consent.runs import answers
+from firsthand.consent.terms import agreements, text
+from firsthand.consent.terms.vocabulary import MODIFIERS, PERMISSIONS
 
 app = noun("What a person allowed, and what they withhold.")
 
@@ -99,7 +101,7 @@ def rule(
 ) -> None:
     """Set a person's standing answer to runs of one purpose."""
     with opened() as vault, vault.db.write() as connection:
-        runs.set_rule(connection, people.find(connection, person), permission, choice)
+        answers.set_rule(connection, people.find(connection, person), permission, choice)
     say(f"{person} answers runs for {permission}: {choice}")
 
 

@@ -9,7 +9,7 @@ from firsthand.cli import invocation
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json, table
 from firsthand.cli.vaults import count, length, opened, when
-from firsthand.consent import runs
+from firsthand.consent.runs import proposals
 from firsthand.release import make as making
 from firsthand.release import pull as pulling
 
@@ -28,7 +28,7 @@ def make(
     """Build sealed shards of the footage that everyone's consent allows this run."""
     with opened() as vault, progress("release") as move:
         with vault.db.read() as connection:
-            found = runs.find(connection, run)
+            found = proposals.find(connection, run)
         release = making.make(vault, found, workers, move)
     summary = release.summary or {}
     if json_:

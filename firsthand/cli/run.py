@@ -7,7 +7,8 @@ import typer
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import opened, when
-from firsthand.consent import ask, people, runs
+from firsthand.consent import ask, people
+from firsthand.consent.runs import answers, proposals
 from firsthand.vault.vault import Vault
 
 app = noun("Proposed uses of data, on which each person decides.")
@@ -31,11 +32,11 @@ def propose(
     ethics_approval: Annotated[str, typer.Option(help="Number of an ethics approval.")] = "",
 ) -> None:
     """Put a proposal to everyone; silence is no."""
-    proposal = runs.Proposal(
+    proposal = proposals.Proposal(
         title, tuple(permission), model, weights, days, commercial, ethics_approval
     )
     with opened() as vault, vault.db.write() as connection:
-        run = runs.propose(connection, proposal)
+        run = proposals.propose(connection, proposal)
     say(f"run {run.id} is proposed: {title}")
     say(f"each person decides: firsthand run vote {run.id} PERSON yes|no")
 
@@ -48,7 +49,9 @@ def vote(
 ) -> None:
     """Cast or change a person's ballot on a run."""
     with opened() as vault, vault.db.write() as connection:
-        runs.vote(connection, runs.find(connection, run), people.find(connection, person), choice)
+        answers.vote(
+            connection, proposals.find(connection, run), people.find(connection, person), choice
+        )
     say(f"{person} says {choice} to run {run}")
 
 
@@ -56,7 +59,7 @@ def vote(
 def list_(json_: Json = False) -> None:
     """List all runs."""
     with opened() as vault, vault.db.read() as connection:
-        found = runs.listed(connection)
+        found = proposals.listed(connection)
     if json_:
         show_json(
             [{"id": run.id, "proposed_ns": run.proposed_ns} | vars(run.proposal) for run in found]
@@ -84,16 +87,16 @@ def show(run: RunId, json_: Json = False) -> None:
     table(columns, [[row[name] for name in columns] for row in decisions])
 
 
-def _decisions(vault: Vault, run: str) -> tuple[runs.Run, list[dict[str, object]]]:
+def _decisions(vault: Vault, run: str) -> tuple[proposals.Run, list[dict[str, object]]]:
     with vault.db.read() as connection:
-        found = runs.find(connection, run)
+        found = proposals.find(connection, run)
         rows: list[dict[str, object]] = []
         for person in people.listed(connection):
             decision = ask.for_run(connection, found, person)
             rows.append(
                 {
                     "person": person.name,
-                    "answer": runs.answer(connection, found, person.id),
+                    "answer": answers.answer(connection, found, person.id),
                     "allowed": "yes" if decision.allowed else "no",
                     "why": "; ".join(decision.reasons),
                 }

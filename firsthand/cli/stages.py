@@ -23,7 +23,9 @@ from typing import Any
 from firsthand.cli.cast import Player
 from firsthand.cli.locally import enrol_here
 from firsthand.config import MARK, Settings
-from firsthand.consent import agreements, people, runs, withhold
+from firsthand.consent import people, withhold
+from firsthand.consent.runs import answers, proposals
+from firsthand.consent.terms import agreements
 from firsthand.errors import Error, Failed
 from firsthand.record.cameras import camera as cameras
 from firsthand.record.card.card import Card
@@ -174,7 +176,7 @@ def carry_all(members: list[Member], port: int, move: Move) -> tuple[list[Carrie
         return done, link.breaks
 
 
-def consent_all(vault: Vault, members: list[Member]) -> tuple[runs.Run, str]:
+def consent_all(vault: Vault, members: list[Member]) -> tuple[proposals.Run, str]:
     """Consents, a withheld interval, a proposal and the ballots; (the run, who says no or "").
 
     The first answers by standing rules, the last of three or more says no, the others say yes.
@@ -184,14 +186,14 @@ def consent_all(vault: Vault, members: list[Member]) -> tuple[runs.Run, str]:
             agreements.give(connection, member.person, PERMISSIONS, ["DUO:0000046"])
         _withhold(connection, members)
         for purpose in PURPOSES:
-            runs.set_rule(connection, members[0].person, purpose, "yes")
-        proposal = runs.Proposal(
+            answers.set_rule(connection, members[0].person, purpose, "yes")
+        proposal = proposals.Proposal(
             "the demo's own model", PURPOSES, "a small decoder-only model", "nobody", 30
         )
-        run = runs.propose(connection, proposal)
+        run = proposals.propose(connection, proposal)
         for member in members[1:]:
             says_no = len(members) > 2 and member is members[-1]
-            runs.vote(connection, run, member.person, "no" if says_no else "yes")
+            answers.vote(connection, run, member.person, "no" if says_no else "yes")
     return run, members[-1].person.name if len(members) > 2 else ""
 
 

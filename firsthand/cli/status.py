@@ -12,7 +12,8 @@ from firsthand.cli.locally import local_devices
 from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, length, opened, when
-from firsthand.consent import people, runs, withhold
+from firsthand.consent import people, withhold
+from firsthand.consent.runs import proposals
 from firsthand.record.card.card import Card
 from firsthand.record.home.carried import last_told
 from firsthand.record.sealing.chain import parse_name
@@ -92,7 +93,7 @@ def overview(vault: Vault) -> dict[str, Any]:
             for person in people.listed(connection)
         ]
         counts = {
-            "runs": len(runs.listed(connection)),
+            "runs": len(proposals.listed(connection)),
             "releases": sum(item.state == "made" for item in make.listed(connection)),
             "log_entries": log.size(connection),
             "flagged_devices": fork.flagged(connection),

@@ -4,17 +4,19 @@ import time
 
 from sqlalchemy import Connection
 
-from firsthand.consent import agreements, people, runs
+from firsthand.consent import people
 from firsthand.consent.decide import Decision, Facts, decide
-from firsthand.consent.vocabulary import Use, check_permissions
+from firsthand.consent.runs import answers, proposals
+from firsthand.consent.terms import agreements
+from firsthand.consent.terms.vocabulary import Use, check_permissions
 from firsthand.errors import Refused
 
 
 def for_run(
-    connection: Connection, run: runs.Run, person: people.Person, now_ns: int | None = None
+    connection: Connection, run: proposals.Run, person: people.Person, now_ns: int | None = None
 ) -> Decision:
     """Whether a run may have this person's footage."""
-    facts = _facts(connection, person, runs.answer(connection, run, person.id))
+    facts = _facts(connection, person, answers.answer(connection, run, person.id))
     return decide(run.use(), facts, now_ns or time.time_ns())
 
 

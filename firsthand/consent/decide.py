@@ -5,8 +5,8 @@ For footage of another purpose nothing changes here: a caller states the use and
 
 from dataclasses import dataclass
 
-from firsthand.consent.agreements import Consent
-from firsthand.consent.vocabulary import MODIFIERS, Use
+from firsthand.consent.terms.agreements import Consent
+from firsthand.consent.terms.vocabulary import MODIFIERS, Use
 
 
 @dataclass(frozen=True)

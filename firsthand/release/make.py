@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand import log, tlog
-from firsthand.consent import runs
+from firsthand.consent.runs import proposals
 from firsthand.errors import Failed, NotFound, Refused
 from firsthand.release.pool import processes
 from firsthand.release.scrub import Coarse, statement
@@ -43,7 +43,7 @@ class Release:
 
 
 def make(
-    vault: Vault, run: runs.Run, workers: int = 2, progress: Progress | None = None
+    vault: Vault, run: proposals.Run, workers: int = 2, progress: Progress | None = None
 ) -> Release:
     """Makes the release of a run, or continues one that was interrupted.
 
@@ -93,7 +93,7 @@ def name_in(connection: Connection, release: str, person: str) -> str:
     return name
 
 
-def _begin(vault: Vault, run: runs.Run) -> str:
+def _begin(vault: Vault, run: proposals.Run) -> str:
     with vault.db.write() as connection:
         where = (releases.c.run == run.id) & (releases.c.state == "making")
         known = connection.scalar(sa.select(releases.c.id).where(where))
@@ -106,7 +106,7 @@ def _begin(vault: Vault, run: runs.Run) -> str:
 
 
 def _jobs(
-    vault: Vault, connection: Connection, release: str, run: runs.Run, selection: Selection
+    vault: Vault, connection: Connection, release: str, run: proposals.Run, selection: Selection
 ) -> list[Job]:
     jobs = []
     for day in selection.days:
@@ -151,7 +151,7 @@ def _build(
 
 
 def _publish(
-    vault: Vault, run: runs.Run, release: str, built: dict[str, dict[str, Any]]
+    vault: Vault, run: proposals.Run, release: str, built: dict[str, dict[str, Any]]
 ) -> Release | None:
     """Publishes if what was built is still exactly what may be used, else returns None."""
     with vault.db.write() as connection:
@@ -186,7 +186,7 @@ def _publish(
 def _manifest(
     vault: Vault,
     connection: Connection,
-    run: runs.Run,
+    run: proposals.Run,
     release: str,
     rows: list[dict[str, Any]],
 ) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from firsthand import log
-from firsthand.consent import ask, people, runs
+from firsthand.consent import ask, people
+from firsthand.consent.runs import proposals
 from firsthand.errors import Refused
 from firsthand.release.make import find
 from firsthand.release.tables import names
@@ -29,7 +30,7 @@ def pull(vault: Vault, release: str, out: Path, who: str, lifetime_s: int = GRAN
         found = find(connection, release)
         if found.manifest is None:
             raise Refused(f"release {release} is not made yet", 'run "firsthand release make"')
-        run = runs.find(connection, found.run)
+        run = proposals.find(connection, found.run)
         rows = connection.execute(sa.select(names).where(names.c.release == release)).all()
         allowed = {}
         for row in rows:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from firsthand.consent import ask, law, people, runs, withhold
+from firsthand.consent import ask, law, people, withhold
+from firsthand.consent.runs import proposals
 from firsthand.vault import catalog
 
 SECOND_NS = 10**9
@@ -46,7 +47,7 @@ class Selection:
     refused: tuple[tuple[str, str], ...]
 
 
-def select(connection: Connection, run: runs.Run, now_ns: int) -> Selection:
+def select(connection: Connection, run: proposals.Run, now_ns: int) -> Selection:
     """The footage that `run` may use at this moment."""
     days: list[PersonDay] = []
     refused: list[tuple[str, str]] = []

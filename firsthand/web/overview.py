@@ -10,7 +10,8 @@ from starlette.responses import HTMLResponse
 
 from firsthand import log
 from firsthand.config import kind_of
-from firsthand.consent import people, runs
+from firsthand.consent import people
+from firsthand.consent.runs import answers, proposals
 from firsthand.consent.tables import devices
 from firsthand.errors import NotFound
 from firsthand.vault import catalog, fleet
@@ -44,7 +45,7 @@ def overview(request: Request) -> Response:
     vault: Vault = request.app.state.vault
     with vault.db.read() as connection:
         wearers = [_wearer(connection, person) for person in people.listed(connection)]
-        proposed = list(reversed(runs.listed(connection)))
+        proposed = list(reversed(proposals.listed(connection)))
         waiting = {run.id: silent(connection, run) for run in proposed[:5]}
         entries = log.size(connection)
         devices_ = fleet.members(connection, vault.now_ns())
@@ -77,10 +78,10 @@ def report_file(request: Request) -> Response:
     return HTMLResponse(file.read_bytes(), headers=headers)
 
 
-def silent(connection: Connection, run: runs.Run) -> int:
+def silent(connection: Connection, run: proposals.Run) -> int:
     """How many active people have not answered a run, not even by a standing rule."""
     active = [each for each in people.listed(connection) if each.status == "active"]
-    return sum(runs.answer(connection, run, each.id) == "silent" for each in active)
+    return sum(answers.answer(connection, run, each.id) == "silent" for each in active)
 
 
 def _report_file(request: Request) -> Any:

@@ -8,7 +8,7 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from firsthand.consent.vocabulary import MODIFIERS, PERMISSIONS
+from firsthand.consent.terms.vocabulary import MODIFIERS, PERMISSIONS
 from firsthand.errors import Error
 from firsthand.web import charts
 from firsthand.web.timeline import KINDS

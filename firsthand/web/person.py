@@ -11,9 +11,11 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
-from firsthand.consent import agreements, law, people, runs, withhold
+from firsthand.consent import law, people, withhold
+from firsthand.consent.runs import answers
 from firsthand.consent.tables import devices, rules
-from firsthand.consent.vocabulary import PERMISSIONS
+from firsthand.consent.terms import agreements
+from firsthand.consent.terms.vocabulary import PERMISSIONS
 from firsthand.errors import Usage
 from firsthand.release.tables import names, releases
 from firsthand.vault import catalog
@@ -86,7 +88,7 @@ def set_rule(request: Request, person: str, form: Form) -> Response:
     permission, choice = form.get("permission", ""), form.get("choice", "")
     with vault.db.write() as connection:
         found = people.find(connection, person)
-        runs.set_rule(connection, found, permission, choice, vault.now_ns())
+        answers.set_rule(connection, found, permission, choice, vault.now_ns())
     return back_to(f"/people/{person}#rules")
 
 

@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
-from firsthand.consent import ask, people, runs
+from firsthand.consent import ask, people
 from firsthand.consent.decide import Decision
+from firsthand.consent.runs import answers, proposals
 from firsthand.consent.tables import ballots
 from firsthand.release.tables import releases
 from firsthand.vault.vault import Vault
@@ -35,7 +36,7 @@ def runs_page(request: Request) -> Response:
     """All runs, newest first."""
     vault: Vault = request.app.state.vault
     with vault.db.read() as connection:
-        listed = list(reversed(runs.listed(connection)))
+        listed = list(reversed(proposals.listed(connection)))
         waiting = {run.id: silent(connection, run) for run in listed}
     return render("runs.html", runs=listed, silent=waiting)
 
@@ -45,16 +46,16 @@ def run_page(request: Request, run: str) -> Response:
     """One run in full."""
     vault: Vault = request.app.state.vault
     with vault.db.read() as connection:
-        found = runs.find(connection, run)
-        answers = [
+        found = proposals.find(connection, run)
+        answered = [
             _answered(connection, found, person, vault.now_ns())
             for person in people.listed(connection)
             if person.status == "active"
         ]
         query = sa.select(releases).where(releases.c.run == run).order_by(releases.c.began_ns)
         made = [dict(row._mapping) for row in connection.execute(query)]
-    allowed = sum(each.decision.allowed for each in answers)
-    return render("run.html", run=found, answers=answers, allowed=allowed, releases=made)
+    allowed = sum(each.decision.allowed for each in answered)
+    return render("run.html", run=found, answers=answered, allowed=allowed, releases=made)
 
 
 @router.post("/runs/{run}/answer")
@@ -62,16 +63,16 @@ def answer(request: Request, run: str, form: Form) -> Response:
     """Casts a person's ballot."""
     vault: Vault = request.app.state.vault
     with vault.db.write() as connection:
-        found = runs.find(connection, run)
+        found = proposals.find(connection, run)
         person = people.find(connection, form.get("person", ""))
-        runs.vote(connection, found, person, form.get("choice", ""), vault.now_ns())
+        answers.vote(connection, found, person, form.get("choice", ""), vault.now_ns())
     return back_to(f"/runs/{run}#answers")
 
 
 def _answered(
-    connection: Connection, run: runs.Run, person: people.Person, now_ns: int
+    connection: Connection, run: proposals.Run, person: people.Person, now_ns: int
 ) -> Answered:
     where: Any = (ballots.c.run == run.id) & (ballots.c.person == person.id)
     cast = connection.scalar(sa.select(sa.func.count()).select_from(ballots).where(where))
-    given = runs.answer(connection, run, person.id)
+    given = answers.answer(connection, run, person.id)
     return Answered(person, given, bool(cast), ask.for_run(connection, run, person, now_ns))

@@ -5,9 +5,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firsthand.consent.agreements import Consent
 from firsthand.consent.decide import Facts, decide
-from firsthand.consent.vocabulary import MODIFIERS, PERMISSIONS, Use
+from firsthand.consent.terms.agreements import Consent
+from firsthand.consent.terms.vocabulary import MODIFIERS, PERMISSIONS, Use
 
 NOW = 1000
 TRAIN, VIEW, EARN = "fh:train-general-model", "fh:human-view", "fh:commercial"

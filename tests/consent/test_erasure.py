@@ -4,12 +4,14 @@ import pytest
 import sqlalchemy as sa
 
 from firsthand import log
-from firsthand.consent import agreements, ask, erasure, people, runs, withhold
+from firsthand.consent import ask, erasure, people, withhold
+from firsthand.consent.runs import answers, proposals
+from firsthand.consent.terms import agreements
 from firsthand.crypto import SigningKey
 from firsthand.errors import Refused, Usage
 
 VIEW = "fh:human-view"
-PROPOSAL = runs.Proposal("look", (VIEW,), "none", "nobody", 1)
+PROPOSAL = proposals.Proposal("look", (VIEW,), "none", "nobody", 1)
 
 
 def test_an_order_is_open_until_it_is_done(connection, ana):
@@ -54,9 +56,9 @@ def test_an_interval_covers_what_it_touches_of_its_person_before_and_after_it_is
 def fill(connection, person):  # type: ignore[no-untyped-def]
     agreements.give(connection, person, [VIEW])
     withhold.withhold(connection, person, 10, 20)
-    run = runs.propose(connection, PROPOSAL)
-    runs.vote(connection, run, person, "yes")
-    runs.set_rule(connection, person, VIEW, "yes")
+    run = proposals.propose(connection, PROPOSAL)
+    answers.vote(connection, run, person, "yes")
+    answers.set_rule(connection, person, VIEW, "yes")
     people.enrol(connection, person, f"dev-{person.name}", SigningKey.generate().public)
     erasure.order(connection, person, (3, 7))
     return run
@@ -72,7 +74,7 @@ def test_after_forgetting_no_table_says_anything_of_the_person(connection, ana, 
     assert list(log.read(connection, ana.id)) == []
     assert agreements.of(connection, ana.id) == []
     assert withhold.of(connection, ana.id) == []
-    assert runs.answer(connection, run, ana.id) == "silent"
+    assert answers.answer(connection, run, ana.id) == "silent"
     assert not ask.for_run(connection, run, ana).allowed
     assert not erasure.covers(connection, ana.id, 0, 99)
     left = people.find(connection, ana.id)
@@ -80,7 +82,7 @@ def test_after_forgetting_no_table_says_anything_of_the_person(connection, ana, 
     # In no table, whatever it is called, does a row of theirs hold more than that they were here.
     everything = {
         table.name: [str(tuple(row)) for row in connection.execute(sa.select(table))]
-        for table in runs.log.metadata.sorted_tables
+        for table in log.metadata.sorted_tables
     }
     told = [name for name, rows in everything.items() if any(ana.id in row for row in rows)]
     assert sorted(told) == ["device", "erasure", "person"]
@@ -96,8 +98,8 @@ def test_nothing_can_be_noted_about_an_erased_person_by_whoever_knew_them_before
     size = log.size(connection)
     attempts = [
         lambda: agreements.give(connection, ana, [VIEW]),
-        lambda: runs.vote(connection, run, ana, "yes"),
-        lambda: runs.set_rule(connection, ana, VIEW, "yes"),
+        lambda: answers.vote(connection, run, ana, "yes"),
+        lambda: answers.set_rule(connection, ana, VIEW, "yes"),
         lambda: withhold.withhold(connection, ana, 1, 2),
         lambda: people.enrol(connection, ana, "d9", SigningKey.generate().public),
         lambda: people.note(connection, "read", ana, 1, private={"segment": "s"}),

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import Connection
 
 from firsthand import log
-from firsthand.consent import agreements, ask, erasure, people, runs, withhold
-from firsthand.consent.vocabulary import MODIFIERS
+from firsthand.consent import ask, erasure, people, withhold
+from firsthand.consent.runs import answers, proposals
+from firsthand.consent.terms import agreements
+from firsthand.consent.terms.vocabulary import MODIFIERS
 from firsthand.db import Database
 
 TRAIN, VIEW, EARN = "fh:train-general-model", "fh:human-view", "fh:commercial"
@@ -133,9 +136,9 @@ class Programme(RuleBasedStateMachine):
     @precondition(lambda self: len(self.proposals) < 3)
     @rule(purposes=permissions, paid=st.booleans(), ethics=st.sampled_from(["", "approval 7"]))
     def propose(self, purposes: set[str], paid: bool, ethics: str) -> None:
-        proposal = runs.Proposal("t", tuple(purposes), "m", "w", 30, paid, ethics)
+        proposal = proposals.Proposal("t", tuple(purposes), "m", "w", 30, paid, ethics)
         with self.db.write() as connection:
-            run = runs.propose(connection, proposal, self.now_ns)
+            run = proposals.propose(connection, proposal, self.now_ns)
         said = {"permissions": sorted(purposes), "commercial": paid, "ethics_approval": ethics}
         self.proposals[run.id] = said
 
@@ -144,8 +147,8 @@ class Programme(RuleBasedStateMachine):
         if self.living(number):
             run = data.draw(st.sampled_from(sorted(self.proposals)))
             with self.db.write() as connection:
-                found = runs.find(connection, run)
-                runs.vote(connection, found, self.people[number], choice, self.now_ns)
+                found = proposals.find(connection, run)
+                answers.vote(connection, found, self.people[number], choice, self.now_ns)
             self.told[number].ballots[run] = choice
 
     @rule(
@@ -156,7 +159,7 @@ class Programme(RuleBasedStateMachine):
     def set_rule(self, number: int, code: str, choice: str) -> None:
         if self.living(number):
             with self.db.write() as connection:
-                runs.set_rule(connection, self.people[number], code, choice, self.now_ns)
+                answers.set_rule(connection, self.people[number], code, choice, self.now_ns)
             self.told[number].rules[code] = choice
 
     @rule(number=who, bounds=instants)
@@ -212,7 +215,9 @@ class Programme(RuleBasedStateMachine):
             allowed = [
                 run
                 for run in self.proposals
-                if ask.for_run(connection, runs.find(connection, run), person, self.now_ns).allowed
+                if ask.for_run(
+                    connection, proposals.find(connection, run), person, self.now_ns
+                ).allowed
             ]
             if not allowed:
                 return {}
@@ -221,6 +226,10 @@ class Programme(RuleBasedStateMachine):
             instants_left = {at for begin, end in left for at in range(begin, end)}
             gone = {at for at in LIFE if erasure.covers(connection, person.id, at, at + 1)}
             return dict.fromkeys(allowed, instants_left - gone)
+
+    def asked(self, connection: Connection, run: str, person: people.Person) -> bool:
+        found = proposals.find(connection, run)
+        return ask.for_run(connection, found, person, self.now_ns).allowed
 
     def teardown(self) -> None:
         with self.db.read() as connection:

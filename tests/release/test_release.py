@@ -9,7 +9,9 @@ import pytest
 
 from firsthand import config, log
 from firsthand.cli.locally import enrol_here
-from firsthand.consent import agreements, people, runs, withhold
+from firsthand.consent import people, withhold
+from firsthand.consent.runs import answers, proposals
+from firsthand.consent.terms import agreements
 from firsthand.errors import Refused
 from firsthand.record.card.card import Card
 from firsthand.record.home.upload import carry_home
@@ -66,12 +68,12 @@ def recorded(tmp_path_factory):
 def run(recorded):
     """A new run to which all three say yes, each with a consent that covers it."""
     with recorded.db.write() as connection:
-        proposal = runs.Proposal("a test", USES, "a model", "nobody", 30)
-        run = runs.propose(connection, proposal)
+        proposal = proposals.Proposal("a test", USES, "a model", "nobody", 30)
+        run = proposals.propose(connection, proposal)
         for person in people.listed(connection):
             if not agreements.of(connection, person.id):
                 agreements.give(connection, person, USES)
-            runs.vote(connection, run, person, "yes")
+            answers.vote(connection, run, person, "yes")
     return run
 
 
@@ -91,7 +93,7 @@ def name_of(vault, release, name):
 
 def test_only_people_who_said_yes_are_in_the_release(recorded, run, tmp_path):
     with recorded.db.write() as connection:
-        runs.vote(connection, run, people.find(connection, "ben"), "no")
+        answers.vote(connection, run, people.find(connection, "ben"), "no")
     release = make.make(recorded, run, 1)
     samples, _ = samples_of(recorded, release, tmp_path)
     assert len(samples) == 2
@@ -198,7 +200,7 @@ def test_an_interrupted_release_is_continued_under_its_own_id(recorded, run, mon
 
 def test_a_run_that_nobody_allows_is_refused_and_leaves_nothing(recorded):
     with recorded.db.write() as connection:
-        silent = runs.propose(connection, runs.Proposal("silence", USES, "m", "n", 1))
+        silent = proposals.propose(connection, proposals.Proposal("silence", USES, "m", "n", 1))
         before = len(make.listed(connection))
     with pytest.raises(Refused, match="silence is no"):
         make.make(recorded, silent, 1)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from firsthand.consent import agreements, erasure, people
+from firsthand.consent import erasure, people
+from firsthand.consent.terms import agreements
 from firsthand.vault import catalog, erase
 from firsthand.vault.vault import Vault
 

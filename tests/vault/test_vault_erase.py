@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from firsthand import config, log, tlog
-from firsthand.consent import agreements, ask, erasure, people
+from firsthand.consent import ask, erasure, people
+from firsthand.consent.terms import agreements
 from firsthand.crypto import unwrap
 from firsthand.errors import Error, NotFound, Refused, WrongKey
 from firsthand.vault import catalog, erase, reading

@@ -12,7 +12,8 @@ import pytest
 from faults import Tally
 
 from firsthand import config, log
-from firsthand.consent import agreements, erasure, people, withhold
+from firsthand.consent import erasure, people, withhold
+from firsthand.consent.terms import agreements
 from firsthand.crypto import unwrap, wrap
 from firsthand.errors import Damaged
 from firsthand.segment import verify_receipt

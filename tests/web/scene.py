@@ -7,7 +7,9 @@ from typing import Any
 import film
 from rig import MINUTE_NS, START_NS, FakeDevice
 
-from firsthand.consent import agreements, erasure, people, runs, withhold
+from firsthand.consent import erasure, people, withhold
+from firsthand.consent.runs import answers, proposals
+from firsthand.consent.terms import agreements
 from firsthand.segment import pack_events
 from firsthand.vault import erase, ingest
 from firsthand.vault.vault import Vault
@@ -65,7 +67,7 @@ def household(vault: Vault) -> dict[str, Any]:
     store(glasses, *glasses.segment(START_NS + 18 * MINUTE_NS, {}, 4 * MINUTE_NS, reason="asleep"))
     for number in range(6):
         minute(glasses, START_NS + DAY_NS + (70 + number) * MINUTE_NS, number)
-    proposal = runs.Proposal(
+    proposal = proposals.Proposal(
         "A model of the household",
         ("fh:train-general-model", "fh:emulate-self"),
         "decoder-only, 10 million weights",
@@ -80,9 +82,9 @@ def household(vault: Vault) -> dict[str, Any]:
         kept = withhold.withhold(
             connection, ana, START_NS + 9 * MINUTE_NS + 20 * 10**9, START_NS + 11 * MINUTE_NS
         )
-        run = runs.propose(connection, proposal)
-        runs.vote(connection, run, ana, "yes")
-        runs.set_rule(connection, bo, "train-general-model", "no")
+        run = proposals.propose(connection, proposal)
+        answers.vote(connection, run, ana, "yes")
+        answers.set_rule(connection, bo, "train-general-model", "no")
         order = erasure.order(
             connection, ana, (START_NS + 12 * MINUTE_NS, START_NS + 13 * MINUTE_NS)
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from firsthand import log
-from firsthand.consent import runs
+from firsthand.consent.runs import answers
 from firsthand.web.report import render_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
@@ -120,7 +120,7 @@ def test_answering_a_run_works_by_keyboard(home, page):
     page.keyboard.press("Enter")
     page.wait_for_selector("[aria-label='bo answers yes'][aria-pressed='true']")
     with home.vault.db.read() as connection:
-        assert runs.answer(connection, home.run, home.bo.id) == "yes"
+        assert answers.answer(connection, home.run, home.bo.id) == "yes"
 
 
 def test_withholding_this_minute_takes_it_from_the_page(home, page):

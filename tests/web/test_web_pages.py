@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 import pytest
 from rig import MINUTE_NS
 
-from firsthand.consent import agreements, people, runs, withhold
+from firsthand.consent import people, withhold
+from firsthand.consent.runs import answers
+from firsthand.consent.terms import agreements
 from firsthand.vault import reading
 from firsthand.web.history import history
 
@@ -131,7 +133,7 @@ def test_yes_and_no_on_the_run_page_are_ballots(home):
         answer = home.post(f"{page}/answer", {"person": home.bo.id, "choice": choice})
         assert (answer.status, answer.headers["location"]) == (303, f"{page}#answers")
         with home.vault.db.read() as connection:
-            assert runs.answer(connection, home.run, home.bo.id) == choice
+            assert answers.answer(connection, home.run, home.bo.id) == choice
     assert "no consent to fh:emulate-self" in home.get(page).text
     assert home.post(f"{page}/answer", {"person": home.bo.id, "choice": "maybe"}).status == 400
 

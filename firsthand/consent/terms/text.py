@@ -24,7 +24,7 @@ class Text:
 
 def read_text(version: str = CURRENT) -> Text:
     """The text of this version; NotFound if there is none."""
-    file = files("firsthand.consent") / "texts" / f"{version}.md"
+    file = files("firsthand.consent.terms") / "texts" / f"{version}.md"
     if not version.isalnum() or not file.is_file():
         raise NotFound(f"there is no consent text of version {version!r}", f"current: {CURRENT}")
     return Text(version, file.read_text(encoding="utf-8"))

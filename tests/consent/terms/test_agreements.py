@@ -7,7 +7,8 @@ from importlib.resources import files
 import pytest
 
 from firsthand import log
-from firsthand.consent import agreements, ask, people, text
+from firsthand.consent import ask, people
+from firsthand.consent.terms import agreements, text
 from firsthand.errors import NotFound, Refused, Usage
 
 VIEW = "fh:human-view"
@@ -15,7 +16,7 @@ VIEW = "fh:human-view"
 
 def test_a_consent_is_bound_to_the_hash_of_the_words_that_were_shown(connection, ana):
     consent = agreements.give(connection, ana, [VIEW])
-    words = (files("firsthand.consent") / "texts" / "1.md").read_bytes()
+    words = (files("firsthand.consent.terms") / "texts" / "1.md").read_bytes()
     assert (consent.text_version, consent.text_sha256) == ("1", hashlib.sha256(words).hexdigest())
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from firsthand.consent import people, text
+from firsthand.consent import people
 from firsthand.consent.tables import consents
-from firsthand.consent.vocabulary import check_modifiers, check_permissions
+from firsthand.consent.terms import text
+from firsthand.consent.terms.vocabulary import check_modifiers, check_permissions
 from firsthand.errors import NotFound, Usage
 
 YEAR_NS = 365 * 86_400 * 10**9

@@ -1,0 +1,1 @@
+"""Runs: proposed uses of data, on which each person decides; silence is no."""

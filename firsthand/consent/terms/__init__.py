@@ -1,0 +1,1 @@
+"""Terms: the words that people consent to, what they allow in them, and under which conditions."""
