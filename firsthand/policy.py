@@ -1,7 +1,7 @@
 """What the vault tells a device to do from now on: a signed, numbered policy.
 
-Today it holds whom to seal to, which changes each month. Bytes and signatures only; the device
-keeps it in record/wearer/policy.py.
+It holds whom to seal to, which changes each month, or that nothing is to be recorded any more.
+Bytes and signatures only; the device keeps it in record/wearer/policy.py.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ from firsthand.segment import build, sign_body, verify_body
 
 VERSION = 1
 CONTEXT = "firsthand/policy/v1"
+# Above every month: a device that was told to stop takes no older word, whoever sends it again.
+LAST = 999_912
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,21 @@ class Policy:
     number: int
     recipient: str
     v: int = VERSION
+    record: bool = True  # false once the wearer has left: nothing is recorded, and nothing sealed
 
     def hash(self) -> str:
         """What the records made under it hold as `policy`."""
-        return hashlib.sha256(canonical(asdict(self))).hexdigest()
+        return hashlib.sha256(canonical(_body(self))).hexdigest()
+
+
+def last_policy(device: str, person: str) -> Policy:
+    """What a device is told when its wearer has left: record nothing, for good."""
+    return Policy(device, person, LAST, "", record=False)
 
 
 def sign_policy(policy: Policy, key: SigningKey) -> dict[str, Any]:
     """The signed envelope of a policy: {"policy": ..., "signature": base64}."""
-    return sign_body("policy", asdict(policy), key, CONTEXT)
+    return sign_body("policy", _body(policy), key, CONTEXT)
 
 
 def verify_policy(envelope: Any, key: VerifyKey) -> Policy:
@@ -42,8 +50,17 @@ def verify_policy(envelope: Any, key: VerifyKey) -> Policy:
     policy = build(Policy, verify_body("policy", envelope, key, CONTEXT), "policy")
     if policy.v != VERSION:
         raise Damaged(f"policy has version {policy.v}", "update firsthand")
+    if not policy.record:
+        return policy
     try:
         Recipient.parse(policy.recipient)
     except Error as error:
         raise Damaged(f"policy {policy.number} names no recipient: {error.message}") from error
     return policy
+
+
+def _body(policy: Policy) -> dict[str, Any]:
+    body = asdict(policy)
+    if policy.record:  # the bytes of a policy that lets record are those of before
+        del body["record"]
+    return body

@@ -10,7 +10,7 @@ from firsthand.cli.vaults import moment, opened, when
 from firsthand.consent import law, people, withhold
 from firsthand.consent.runs import answers
 from firsthand.consent.terms import agreements, text
-from firsthand.consent.terms.vocabulary import MODIFIERS, PERMISSIONS
+from firsthand.consent.terms.vocabulary import CODES, MODIFIERS, PERMISSIONS, RESEARCH
 
 app = noun("What a person allowed, and what they withhold.")
 
@@ -29,12 +29,12 @@ def text_(
 @app.command(epilog=exits())
 def codes(json_: Json = False) -> None:
     """List the permissions and modifiers that a consent can hold."""
-    modifiers = {code: meaning for code, (meaning, _) in MODIFIERS.items()}
     if json_:
-        show_json({"permissions": PERMISSIONS, "modifiers": modifiers})
+        show_json({"permissions": PERMISSIONS, "research": RESEARCH, "modifiers": MODIFIERS})
     else:
-        table(["permission", "meaning"], list(PERMISSIONS.items()))
-        table(["modifier", "meaning"], list(modifiers.items()))
+        table(["permission", "meaning"], list({**PERMISSIONS, **RESEARCH}.items()))
+        rows = [[code, CODES[code].value, label] for code, label in MODIFIERS.items()]
+        table(["modifier", "value", "meaning"], rows)
 
 
 @app.command(epilog=exits(10, 13))

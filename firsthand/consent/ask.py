@@ -1,13 +1,14 @@
 """Asking: collects the facts of one person from the database and puts them to `decide`."""
 
 import time
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from firsthand.consent import people
 from firsthand.consent.decide import Decision, Facts, decide
-from firsthand.consent.runs import answers, proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.runs import answers, approvals, proposals
+from firsthand.consent.terms import agreements, text
 from firsthand.consent.terms.vocabulary import Use, check_permissions
 from firsthand.errors import Refused
 
@@ -16,8 +17,16 @@ def for_run(
     connection: Connection, run: proposals.Run, person: people.Person, now_ns: int | None = None
 ) -> Decision:
     """Whether a run may have this person's footage."""
+    at_ns = now_ns or time.time_ns()
     facts = _facts(connection, person, answers.answer(connection, run, person.id))
-    return decide(run.use(), facts, now_ns or time.time_ns())
+    return decide(use_of(connection, run, at_ns), facts, at_ns)
+
+
+def use_of(connection: Connection, run: proposals.Run, now_ns: int) -> Use:
+    """The run as modifiers see it now: an ethics approval counts while it holds for the run."""
+    use = run.use()
+    holds = approvals.holds(connection, use.ethics_approval, use.permissions, now_ns)
+    return use if holds else replace(use, ethics_approval="")
 
 
 def for_self(
@@ -43,4 +52,5 @@ def require_self(
 
 def _facts(connection: Connection, person: people.Person, answer: str) -> Facts:
     status = people.find(connection, person.id).status  # as it is now, not when it was looked up
-    return Facts(status, tuple(agreements.of(connection, person.id)), answer)
+    consents = tuple(agreements.of(connection, person.id))
+    return Facts(status, consents, answer, changes=text.changes(connection))

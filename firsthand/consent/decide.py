@@ -3,10 +3,12 @@
 For footage of another purpose nothing changes here: a caller states the use and the facts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firsthand.consent.terms.agreements import Consent
-from firsthand.consent.terms.vocabulary import MODIFIERS, Use
+from firsthand.consent.terms.text import Change
+from firsthand.consent.terms.vocabulary import Use, covers, is_met, words
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Facts:
     consents: tuple[Consent, ...]
     answer: str  # to the run in question: yes | no | silent; "self" where the person asks
     erased: bool = False
+    changes: Sequence[Change] = ()  # what texts adopted since did to older consents
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ def decide(use: Use, facts: Facts, now_ns: int) -> Decision:
         return Decision(False, (f"the person {said}",))
     if not use.permissions:
         return Decision(False, ("the use names no purpose",))
+    if 0 < use.ends_ns <= now_ns:
+        return Decision(False, ("the time that the run was to last is over",))
     needed = use.permissions | ({"fh:commercial"} if use.earns else frozenset())
     used: list[str] = []
     reasons: list[str] = []
@@ -57,20 +62,27 @@ def decide(use: Use, facts: Facts, now_ns: int) -> Decision:
 def _covering(permission: str, use: Use, facts: Facts, now_ns: int) -> tuple[Consent | None, str]:
     why = f"no consent to {permission}"
     for consent in facts.consents:
-        if permission not in consent.permissions:
+        if not any(covers(given, permission) for given in consent.permissions):
             continue
-        unmet = [code for code in consent.modifiers if not _met(code, use)]
-        if consent.withdrawn_ns is not None:
+        unmet = [code for code in consent.modifiers if not is_met(code, use)]
+        ended = _ended(consent, permission, facts, now_ns)
+        if consent.withdrawn_ns is not None and consent.withdrawn_ns < consent.expires_ns:
             why = f"consent to {permission} was withdrawn"
         elif not consent.holds(now_ns):
             why = f"consent to {permission} has expired or not begun"
+        elif ended:
+            why = f"consent to {permission} ended with text {ended}, which asks anew"
         elif unmet:
             why = f"consent to {permission} asks for {unmet[0]}, which this use does not meet"
+            why += f" ({words(unmet[0])})"
         else:
             return consent, ""
     return None, why
 
 
-def _met(code: str, use: Use) -> bool:
-    # A modifier that this version does not know is not met: it never permits more.
-    return code in MODIFIERS and MODIFIERS[code][1](use)
+def _ended(consent: Consent, permission: str, facts: Facts, now_ns: int) -> str:
+    """The version of the text that ended this part of a consent, or an empty word."""
+    for change in facts.changes:
+        if change.ends(consent.log_index, permission, now_ns):
+            return change.version
+    return ""

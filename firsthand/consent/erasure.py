@@ -9,7 +9,16 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent import people
-from firsthand.consent.tables import ballots, consents, erasures, rules, withholds
+from firsthand.consent.tables import (
+    attempts,
+    attestations,
+    ballots,
+    consents,
+    coolings,
+    erasures,
+    rules,
+    withholds,
+)
 from firsthand.errors import Usage
 
 
@@ -72,7 +81,7 @@ def forget(connection: Connection, person: str) -> None:
     where = people.people.c.id == person
     gone = {"status": "erased", "salt": None, "name": f"erased {person}", "jurisdiction": ""}
     connection.execute(people.people.update().where(where).values(**gone))
-    for table in (consents, withholds, rules, ballots):
+    for table in (consents, coolings, withholds, rules, ballots, attempts, attestations):
         connection.execute(table.delete().where(table.c.person == person))
     bounds = erasures.update().where(erasures.c.person == person)
     connection.execute(bounds.values(start_ns=None, stop_ns=None))

@@ -44,9 +44,13 @@ def new_id(letter: str, size_bytes: int = 4) -> str:
 
 
 def add(
-    connection: Connection, name: str, jurisdiction: str = "", now_ns: int | None = None
+    connection: Connection,
+    name: str,
+    jurisdiction: str = "",
+    now_ns: int | None = None,
+    **more: str,
 ) -> Person:
-    """Enrols a person; Usage if the name is empty or taken."""
+    """Enrols a person; Usage if the name is empty or taken. `more` goes into the log entry."""
     name = name.strip()
     if not name or len(name) > 80 or not name.isprintable():
         raise Usage(f"{name!r} is no name", "give 1 to 80 printable characters")
@@ -58,7 +62,7 @@ def add(
         connection.execute(people.insert().values(**vars(person)))
     except IntegrityError as error:
         raise Usage(f"there is already a person named {name!r}", "choose another name") from error
-    private = {"name": name, "jurisdiction": jurisdiction}
+    private = {"name": name, "jurisdiction": jurisdiction} | more
     note(connection, "person_added", person, added_ns, private=private)
     return person
 
@@ -80,6 +84,13 @@ def require_active(connection: Connection, person: Person) -> None:
     status = find(connection, person.id).status
     if status != "active":
         raise Refused(f"person {person.name} is {status}", "only an active person can do this")
+
+
+def withdraw(connection: Connection, person: Person, now_ns: int) -> None:
+    """Ends a person's part in the programme; there is no way back, so no replay can find one."""
+    change = people.update().where((people.c.id == person.id) & (people.c.status == "active"))
+    if connection.execute(change.values(status="withdrawn")).rowcount:
+        note(connection, "person_withdrawn", person, now_ns)
 
 
 def find(connection: Connection, name_or_id: str) -> Person:

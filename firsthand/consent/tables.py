@@ -37,6 +37,39 @@ consents = sa.Table(
     sa.Column("withdrawn_ns", sa.BigInteger),
     sa.Column("log_index", sa.BigInteger, nullable=False),
 )
+# Consents that begin later than they were given: their text gives time to think it over.
+coolings = sa.Table(
+    "cooling_off",
+    metadata,
+    sa.Column("consent", sa.String, primary_key=True),
+    sa.Column("person", sa.String, sa.ForeignKey("person.id"), nullable=False, index=True),
+    sa.Column("begins_ns", sa.BigInteger, nullable=False),
+)
+texts = sa.Table(
+    "consent_text",
+    metadata,
+    sa.Column("version", sa.String, primary_key=True),
+    sa.Column("words", sa.String, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sa.Column("older", sa.String, nullable=False),  # keep | limit | end
+    sa.Column("dropped", sa.JSON, nullable=False),
+    sa.Column("from_ns", sa.BigInteger, nullable=False),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+)
+attestations = sa.Table(
+    "attestation",
+    metadata,
+    sa.Column("person", sa.String, sa.ForeignKey("person.id"), primary_key=True),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+)
+attempts = sa.Table(
+    "quiz_attempt",
+    metadata,
+    sa.Column("person", sa.String, sa.ForeignKey("person.id"), nullable=False, index=True),
+    sa.Column("text_sha256", sa.String, nullable=False),
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("log_index", sa.BigInteger, primary_key=True, autoincrement=False),
+)
 rules = sa.Table(
     "standing_rule",
     metadata,
@@ -51,6 +84,16 @@ runs = sa.Table(
     sa.Column("proposal", sa.JSON, nullable=False),
     sa.Column("proposal_sha256", sa.String, nullable=False),
     sa.Column("proposed_ns", sa.BigInteger, nullable=False),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+)
+approvals = sa.Table(
+    "approval",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("scope", sa.JSON, nullable=False),  # the purposes that it is for
+    sa.Column("reviewer", sa.String, nullable=False),
+    sa.Column("expires_ns", sa.BigInteger, nullable=False),
+    sa.Column("ended_ns", sa.BigInteger),
     sa.Column("log_index", sa.BigInteger, nullable=False),
 )
 ballots = sa.Table(

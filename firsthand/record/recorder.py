@@ -25,7 +25,7 @@ from firsthand.record.wearer.control import Control
 from firsthand.record.wearer.heartbeat import Heart
 from firsthand.record.wearer.ladder import Ladder
 from firsthand.record.wearer.obey import Obeyed
-from firsthand.record.wearer.policy import follow
+from firsthand.record.wearer.policy import Left, follow, require_taking_part
 from firsthand.segment import SEGMENT_S, Record
 
 # A segment ends at the next picture; when pictures stall, it ends this much later without one.
@@ -72,16 +72,17 @@ def record(
     and recording goes on by itself; of another camera nothing is passed over.
 
     Raises Locked, Failed and whatever the camera raises; each time with all that came before
-    closed, or left for salvage at the next start.
+    closed, or left for salvage at the next start. Refused, or stopped, once the wearer has left.
     """
-    device = follow(device)
+    require_taking_part(device)
+    device, left = follow(device), Left(device)
     with card.lock("recorder"), open_chain(device) as chain:
         salvaged = salvage_all(card, chain)
         forget.carry_out(card, device, [item.seq for item in salvaged], here=True)
         control = control or Control(device.folder)
         recorder = _Recorder(camera, card, chain, segment_s, progress, event, control, ladder)
         recorder.count(salvaged=len(salvaged))
-        recorder.run(stop, obey)
+        recorder.run(lambda: stop() or left(), obey)
         return recorder.recorded
 
 

@@ -34,6 +34,9 @@ OF_PERSON = (
     (tables.rules, tables.rules.c.person),
     (tables.ballots, tables.ballots.c.person),
     (tables.withholds, tables.withholds.c.person),
+    (tables.coolings, tables.coolings.c.person),
+    (tables.attestations, tables.attestations.c.person),
+    (tables.attempts, tables.attempts.c.person),
 )
 # Entries that leave a person's own rows as they were.
 _QUIET = ("read", "emulated")

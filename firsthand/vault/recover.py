@@ -110,7 +110,7 @@ def _people(vault: Vault, connection: Connection, done: Recovered) -> dict[str, 
             if table not in (tables.people, tables.devices):
                 connection.execute(table.delete().where(column == person))
         for table, column in journal.OF_PERSON:
-            for row in found[table.name]:
+            for row in found.get(table.name, ()):  # an older vault's page lacks newer tables
                 _put(connection, table, column, row)
         done.people += 1
     return keys

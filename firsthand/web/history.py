@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand import log
+from firsthand.consent.terms.vocabulary import words
 from firsthand.vault.catalog import segments
-from firsthand.web.page import clock, when, words
+from firsthand.web.page import clock, when
 
 BATCH = 400
 # A page ends after so many entries were looked at, however few of them it shows.

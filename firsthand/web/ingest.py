@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from firsthand.age import Recipient
 from firsthand.consent import people
 from firsthand.errors import Usage
-from firsthand.policy import Policy, sign_policy
+from firsthand.policy import Policy, last_policy, sign_policy
 from firsthand.vault import catalog, fleet, forget, ingest
 from firsthand.vault.vault import Vault
 from firsthand.web.body import MAX_JSON, parse_object, read_body
@@ -126,7 +126,8 @@ def _device_state(vault: Vault, device: people.Device, _: bytes) -> dict[str, An
     status = vault.person(device.person).status
     answer: dict[str, Any] = {"checkpoint": vault.checkpoint(), "status": status}
     answer["md5"] = vault.store.checks_md5
-    answer |= {"recipient": "", "key_id": "", "policy": None}
+    answer |= {"recipient": "", "key_id": ""}
+    policy = last_policy(device.id, device.person)
     if status == "active":
         now_ns = vault.now_ns()
         recipient = vault.keyring.ingest_recipient(device.person, now_ns)
@@ -134,7 +135,7 @@ def _device_state(vault: Vault, device: people.Device, _: bytes) -> dict[str, An
         # The recipient changes each month, and so does the policy's number.
         number = int(catalog.day_of(now_ns)[:7].replace("-", ""))
         policy = Policy(device.id, device.person, number, recipient)
-        answer["policy"] = sign_policy(policy, vault.keyring.log_key())
+    answer["policy"] = sign_policy(policy, vault.keyring.log_key())
     return answer
 
 

@@ -8,7 +8,7 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from firsthand.consent.terms.vocabulary import MODIFIERS, PERMISSIONS
+from firsthand.consent.terms.vocabulary import words
 from firsthand.errors import Error
 from firsthand.web import charts
 from firsthand.web.timeline import KINDS
@@ -54,11 +54,6 @@ def size(size_bytes: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
-
-
-def words(code: str) -> str:
-    """A permission or modifier in words."""
-    return PERMISSIONS.get(code) or MODIFIERS.get(code, (code,))[0]
 
 
 _environment = Environment(

@@ -13,13 +13,12 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent import ask, erasure, people, withhold
-from firsthand.consent.runs import answers, proposals
+from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements
-from firsthand.consent.terms.vocabulary import MODIFIERS
 from firsthand.db import Database
 
 TRAIN, VIEW, EARN = "fh:train-general-model", "fh:human-view", "fh:commercial"
-NON_COMMERCIAL, ETHICS, TIME_LIMIT = MODIFIERS
+NON_COMMERCIAL, ETHICS, TIME_LIMIT = "DUO:0000046", "DUO:0000021", "DUO:0000025"
 LIFE = range(20)  # the instants of footage that each person has
 DAY_NS = 86_400 * 10**9
 
@@ -53,7 +52,8 @@ class Told:
             if lives and all(holds[code] for code in consent["modifiers"]):
                 covered |= set(consent["permissions"])
         said = self.ballots.get(run) or self._standing(proposal["permissions"])
-        if self.erased or said != "yes" or not wanted <= covered:
+        over = now_ns >= proposal["until"]
+        if self.erased or over or said != "yes" or not wanted <= covered:
             return set()
         kept_back = [*self.withheld.values(), *self.gone]
         return {at for at in LIFE if not any(begin <= at < end for begin, end in kept_back)}
@@ -98,6 +98,8 @@ class Programme(RuleBasedStateMachine):
         self.proposals: dict[str, dict] = {}
         with self.db.write() as connection:
             self.people = [people.add(connection, name, "sim") for name in ("ana", "ben")]
+            purposes, until_ns = [TRAIN, VIEW, EARN], self.now_ns + 10_000 * DAY_NS
+            approvals.add(connection, "IRB-7", purposes, "the board", until_ns, self.now_ns)
             self.entries = log.size(connection)
 
         for number in (0, 1):
@@ -134,13 +136,13 @@ class Programme(RuleBasedStateMachine):
             self.told[number].consents[consent]["withdrawn"] = True
 
     @precondition(lambda self: len(self.proposals) < 3)
-    @rule(purposes=permissions, paid=st.booleans(), ethics=st.sampled_from(["", "approval 7"]))
+    @rule(purposes=permissions, paid=st.booleans(), ethics=st.sampled_from(["", "IRB-7"]))
     def propose(self, purposes: set[str], paid: bool, ethics: str) -> None:
         proposal = proposals.Proposal("t", tuple(purposes), "m", "w", 30, paid, ethics)
         with self.db.write() as connection:
             run = proposals.propose(connection, proposal, self.now_ns)
         said = {"permissions": sorted(purposes), "commercial": paid, "ethics_approval": ethics}
-        self.proposals[run.id] = said
+        self.proposals[run.id] = said | {"until": self.now_ns + 30 * DAY_NS}
 
     @rule(number=who, choice=st.sampled_from(["yes", "yes", "no"]), data=st.data())
     def vote(self, number: int, choice: str, data: st.DataObject) -> None:

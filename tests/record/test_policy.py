@@ -1,16 +1,17 @@
 """Policies from the vault: corrupt, unsigned, another's or older ones change nothing."""
 
+import hashlib
 import json
 
 import pytest
 from recording import NumberedCamera, open_parts
 
 from firsthand.age import Identity
-from firsthand.crypto import SigningKey
+from firsthand.crypto import SigningKey, canonical
 from firsthand.errors import Damaged, Error, Refused
-from firsthand.policy import Policy, sign_policy
+from firsthand.policy import LAST, Policy, last_policy, sign_policy
 from firsthand.record.recorder import record
-from firsthand.record.wearer.policy import follow, held_policy, take
+from firsthand.record.wearer.policy import Left, follow, held_policy, take
 
 
 def policy(number, key, **changes):
@@ -96,3 +97,52 @@ def test_a_recording_seals_to_whom_the_policy_says_and_names_it(device, card, ke
     assert item.record.policy == held_policy(device).hash()
     assert item.record.recipient == identity.recipient.key_id
     assert open_parts(item, identity)["video"]
+
+
+def final(device, keys):
+    return sign_policy(last_policy(device.name, device.person), keys.receipt)
+
+
+def test_nothing_is_recorded_once_the_wearer_has_left(device, card, keys, good):
+    take(device, final(device, keys))
+    with pytest.raises(Refused, match="has left"):
+        record(NumberedCamera(1, senses=False), card, device)
+    assert card.waiting() == []
+    assert not held_policy(device).record
+
+
+def test_a_recording_that_goes_on_stops_when_the_word_comes(device, card, keys):
+    class Interrupted(NumberedCamera):
+        def samples(self):
+            for number, sample in enumerate(super().samples()):
+                if number == 20:
+                    take(device, final(device, keys))
+                yield sample
+
+    done = record(Interrupted(60, size=(64, 48), sound_hz=0, senses=False), card, device)
+    assert done.stopped
+    assert 0 < sum(item.record.frames for item in card.waiting()) <= 21
+
+
+@pytest.mark.fault("C1")
+def test_c1_a_device_that_was_told_to_stop_takes_no_other_word(device, keys, good, tally):
+    """Neither the policy of last month, sent again, nor one of next year makes it record."""
+    take(device, final(device, keys))
+    for kind, envelope in [
+        (Refused, good),
+        (Refused, policy(202712, keys.receipt)),
+        (Damaged, policy(LAST, keys.receipt)),
+        (Damaged, policy(LAST + 1, keys.receipt, record=False, person="p-2")),
+    ]:
+        with pytest.raises(kind):
+            take(device, envelope)
+        assert Left(device)()
+        tally.add()
+    assert take(device, final(device, keys)).recipient == device.recipient
+
+
+def test_a_policy_that_lets_record_has_the_bytes_that_it_had(keys):
+    said = Policy("d-1", "p-1", 202611, "age1x")
+    assert "record" not in sign_policy(said, keys.receipt)["policy"]
+    body = {"device": "d-1", "person": "p-1", "number": 202611, "recipient": "age1x", "v": 1}
+    assert said.hash() == hashlib.sha256(canonical(body)).hexdigest()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import pytest
+import wearers
 
 from firsthand import config, log
 from firsthand.cli.locally import enrol_here
@@ -72,6 +73,7 @@ def run(recorded):
         run = proposals.propose(connection, proposal)
         for person in people.listed(connection):
             if not agreements.of(connection, person.id):
+                wearers.prepare(connection, person)
                 agreements.give(connection, person, USES)
             answers.vote(connection, run, person, "yes")
     return run

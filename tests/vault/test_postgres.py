@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import wearers
 
 from firsthand.consent import erasure, people
 from firsthand.consent.terms import agreements
@@ -35,6 +36,7 @@ def test_an_erased_person_is_in_no_table_any_more(vault, device, clock):
     device.person, device.id = bearer, "unmistakable-dev"
     with vault.db.write() as connection:
         people.enrol(connection, bearer, device.id, device.key.public)
+        wearers.prepare(connection, bearer)
         agreements.give(connection, bearer, ["fh:human-view"])
     made = [device.seal(start_s=60 * number) for number in range(2)]
     for each in made:

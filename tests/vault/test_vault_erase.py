@@ -7,6 +7,7 @@ from typing import Any
 import obstore
 import pytest
 import sqlalchemy as sa
+import wearers
 
 from firsthand import config, log, tlog
 from firsthand.consent import ask, erasure, people
@@ -280,6 +281,7 @@ def test_an_erased_person_is_in_no_file_any_more(vault, device, clock):
     device.person = bearer
     with vault.db.write() as connection:
         people.enrol(connection, bearer, "unmistakable-dev", device.key.public)
+        wearers.prepare(connection, bearer)
         agreements.give(connection, bearer, ["fh:human-view"])
     device.id = "unmistakable-dev"
     record(device, 0, 60)

@@ -5,6 +5,7 @@ import hashlib
 from typing import Any
 
 import film
+import wearers
 from rig import MINUTE_NS, START_NS, FakeDevice
 
 from firsthand.consent import erasure, people, withhold
@@ -78,6 +79,7 @@ def household(vault: Vault) -> dict[str, Any]:
         consent = agreements.give(
             connection, ana, ["train-general-model", "emulate-self"], ["DUO:0000046"]
         )
+        wearers.prepare(connection, bo)
         agreements.give(connection, bo, ["human-view"])
         kept = withhold.withhold(
             connection, ana, START_NS + 9 * MINUTE_NS + 20 * 10**9, START_NS + 11 * MINUTE_NS

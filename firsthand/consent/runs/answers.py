@@ -54,6 +54,7 @@ def set_rule(
     (code,) = check_permissions([permission])
     if choice not in (*CHOICES, "ask"):
         raise Usage(f"a standing rule is yes, no or ask, not {choice!r}")
+    people.require_active(connection, person)
     private = {"permission": code, "choice": choice}
     people.note(connection, "rule_set", person, now_ns or time.time_ns(), private=private)
     where = (rules.c.person == person.id) & (rules.c.permission == code)
@@ -81,6 +82,15 @@ def answer(connection: Connection, run: Run, person: str) -> str:
     if "no" in choices:
         return "no"
     return "yes" if all(choice == "yes" for choice in choices) else "silent"
+
+
+def deciders(connection: Connection, run: Run) -> list[str]:
+    """Who has decided on a run, by ballot or standing rule: to each is due the run's one bonus.
+
+    How they decided isn't told, so that nobody can be paid for it.
+    """
+    active = [each.id for each in people.listed(connection) if each.status == "active"]
+    return [person for person in active if answer(connection, run, person) != "silent"]
 
 
 def _is_logged(connection: Connection, run: Run) -> bool:

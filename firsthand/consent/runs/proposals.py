@@ -10,9 +10,19 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent import people
+from firsthand.consent.runs import approvals
 from firsthand.consent.tables import runs
-from firsthand.consent.terms.vocabulary import Use, check_permissions
+from firsthand.consent.terms.vocabulary import (
+    STREAMS,
+    Use,
+    check_offers,
+    check_permissions,
+    check_streams,
+)
 from firsthand.errors import NotFound, Usage
+
+DAY_NS = 86_400 * 10**9
+_LISTS = ("permissions", "streams", "offers")
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,10 @@ class Proposal:
     retention_days: int
     commercial: bool = False
     ethics_approval: str = ""
+    streams: tuple[str, ...] = STREAMS
+    licence: str = "no one may pass it on"
+    offers: tuple[str, ...] = ()  # conditions of use that it binds itself to
+    bonus_cents: int = 0  # for deciding: the same for a yes and a no
 
 
 @dataclass(frozen=True)
@@ -38,26 +52,31 @@ class Run:
     proposed_ns: int
     log_index: int
 
+    @property
+    def ends_ns(self) -> int:
+        """When its data and model are to be gone."""
+        return self.proposed_ns + self.proposal.retention_days * DAY_NS
+
     def use(self) -> Use:
-        """The run as modifiers see it."""
-        day_ns = 86_400 * 10**9
+        """The run as modifiers see it; whether its ethics approval holds is asked elsewhere."""
+        proposal = self.proposal
         return Use(
-            frozenset(self.proposal.permissions),
-            self.proposal.commercial,
-            self.proposal.ethics_approval,
-            self.proposed_ns + self.proposal.retention_days * day_ns,
+            frozenset(proposal.permissions),
+            proposal.commercial,
+            proposal.ethics_approval,
+            self.ends_ns,
+            self.proposed_ns,
+            frozenset(proposal.offers),
+            frozenset(proposal.streams),
         )
 
 
 def propose(connection: Connection, proposal: Proposal, now_ns: int | None = None) -> Run:
-    """Puts a proposal to everyone; Usage if it names no purpose or no end."""
-    if not proposal.title.strip():
-        raise Usage("a run needs a title", "say in a few words what it is for")
-    if proposal.retention_days < 1:
-        raise Usage("a run must say for how many days its data is kept", "give at least 1")
-    permissions = tuple(check_permissions(proposal.permissions))
-    fields = asdict(proposal) | {"permissions": list(permissions)}
+    """Puts a proposal to everyone; Usage if it leaves out what people decide on."""
     proposed_ns = now_ns or time.time_ns()
+    fields = _checked(proposal)
+    if proposal.ethics_approval:
+        approvals.require(connection, proposal.ethics_approval, fields["permissions"], proposed_ns)
     digest = log.digest(fields)
     run = people.new_id("r")
     index = log.append(connection, "run_proposed", proposed_ns, run=run, proposal=fields)
@@ -79,7 +98,25 @@ def listed(connection: Connection) -> Sequence[Run]:
     return [_run(row) for row in connection.execute(sa.select(runs).order_by(runs.c.log_index))]
 
 
+def _checked(proposal: Proposal) -> dict[str, Any]:
+    """The fields as they are written to the log."""
+    if not proposal.title.strip():
+        raise Usage("a run needs a title", "say in a few words what it is for")
+    if proposal.retention_days < 1:
+        raise Usage("a run must say for how many days its data is kept", "give at least 1")
+    for name in ("model", "who_gets_weights", "licence"):
+        if not getattr(proposal, name).strip():
+            raise Usage(f"a run says its {name.replace('_', ' ')}", "people decide on it")
+    if type(proposal.bonus_cents) is not int or not 0 <= proposal.bonus_cents < 10**9:
+        raise Usage("the bonus for deciding is a whole number of cents, or none")
+    return asdict(proposal) | {
+        "permissions": check_permissions(proposal.permissions),
+        "streams": check_streams(proposal.streams),
+        "offers": check_offers(proposal.offers),
+    }
+
+
 def _run(row: Any) -> Run:
-    fields = row.proposal | {"permissions": tuple(row.proposal["permissions"])}
+    lists = {name: tuple(row.proposal[name]) for name in _LISTS if name in row.proposal}
     digest = log.digest(row.proposal)
-    return Run(row.id, Proposal(**fields), digest, row.proposed_ns, row.log_index)
+    return Run(row.id, Proposal(**row.proposal | lists), digest, row.proposed_ns, row.log_index)

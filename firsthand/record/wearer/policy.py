@@ -5,6 +5,7 @@ policy.json   in the device's folder, the signed envelope; device.json holds wha
 """
 
 import json
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +38,36 @@ def follow(device: Device) -> Device:
     return device if held is None else _under(device, held)
 
 
+class Left:
+    """Says whether the wearer has left; one look at a file's state while nothing changes."""
+
+    def __init__(self, device: Device) -> None:
+        self._device, self._left = device, False
+        self._seen: tuple[int, ...] | None = None
+
+    def __call__(self) -> bool:
+        """Whether the vault's last word is that nothing is to be recorded any more."""
+        try:
+            found = os.stat(self._device.folder / "policy.json")
+        except OSError:
+            return False
+        state = (found.st_mtime_ns, found.st_ino, found.st_size)
+        if state != self._seen:
+            self._seen = state
+            policy = held_policy(self._device)
+            self._left = policy is not None and not policy.record
+        return self._left
+
+
+def require_taking_part(device: Device) -> None:
+    """Refused once the vault has said that the wearer has left."""
+    if Left(device)():
+        raise Refused(
+            f"the wearer of {device.name} has left the programme: nothing is recorded",
+            "to take part again, enrol as a new person",
+        )
+
+
 def held_policy(device: Device) -> Policy | None:
     """The policy that the device kept, if it still is what the vault signed."""
     try:
@@ -53,4 +84,6 @@ def _check(device: Device, envelope: Any) -> Policy:
 
 
 def _under(device: Device, policy: Policy) -> Device:
+    if not policy.record:
+        return replace(device, policy=policy.hash())
     return replace(device, recipient=Recipient.parse(policy.recipient), policy=policy.hash())
