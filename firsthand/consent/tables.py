@@ -96,6 +96,14 @@ approvals = sa.Table(
     sa.Column("ended_ns", sa.BigInteger),
     sa.Column("log_index", sa.BigInteger, nullable=False),
 )
+snapshots = sa.Table(
+    "run_snapshot",
+    metadata,
+    sa.Column("log_index", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("run", sa.String, sa.ForeignKey("run.id"), nullable=False),
+    sa.Column("proposal_sha256", sa.String, nullable=False),
+    sa.Column("allowed", sa.JSON, nullable=False),  # ids of people
+)
 ballots = sa.Table(
     "ballot",
     metadata,

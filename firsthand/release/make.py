@@ -8,14 +8,15 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand import log, tlog
-from firsthand.consent.runs import proposals
+from firsthand.consent.runs import proposals, snapshots
+from firsthand.consent.terms import agreements
 from firsthand.errors import Failed, NotFound, Refused
 from firsthand.release.pool import processes
 from firsthand.release.scrub import Coarse, statement
@@ -43,23 +44,29 @@ class Release:
 
 
 def make(
-    vault: Vault, run: proposals.Run, workers: int = 2, progress: Progress | None = None
+    vault: Vault,
+    run: proposals.Run,
+    workers: int = 2,
+    progress: Progress | None = None,
+    snapshot: int | None = None,
 ) -> Release:
     """Makes the release of a run, or continues one that was interrupted.
 
-    `progress` is told (shards done, shards in all). Refused if no one's footage may be used.
+    `progress` is told (shards done, shards in all). Refused if no one's footage may be used, or if
+    the snapshot that was named is stale; nobody who is not in that one is in the release.
     """
+    only = _begin_from(vault, run, snapshot)
     release = _begin(vault, run)
     built: dict[str, dict[str, Any]] = {}
     with processes(workers) as pool:
         for _ in range(MOST_ROUNDS):
             with vault.db.write() as connection:
-                selection = select(connection, run, vault.now_ns())
+                selection = _within(select(connection, run, vault.now_ns()), only)
                 jobs = _jobs(vault, connection, release, run, selection)
             if not jobs:
                 _give_up(vault, release, selection)
             _build(pool, [job for job in jobs if job.key not in built], built, progress)
-            published = _publish(vault, run, release, built)
+            published = _publish(vault, run, release, built, only)
             if published is not None:
                 return published
     raise Failed(
@@ -93,6 +100,24 @@ def name_in(connection: Connection, release: str, person: str) -> str:
     return name
 
 
+def _begin_from(vault: Vault, run: proposals.Run, snapshot: int | None) -> frozenset[str] | None:
+    """Whom a snapshot allows, None without one; consents that have run out are closed first."""
+    with vault.db.write() as connection:
+        agreements.close_expired(connection, vault.now_ns())
+        if snapshot is None:
+            return None
+        return snapshots.require(connection, run, snapshot, vault.now_ns()).allowed
+
+
+def _within(selection: Selection, only: frozenset[str] | None) -> Selection:
+    if only is None:
+        return selection
+    days = tuple(day for day in selection.days if day.person in only)
+    late = {day.person for day in selection.days} - only
+    refused = tuple((person, "not in the snapshot") for person in sorted(late))
+    return replace(selection, days=days, refused=selection.refused + refused)
+
+
 def _begin(vault: Vault, run: proposals.Run) -> str:
     with vault.db.write() as connection:
         where = (releases.c.run == run.id) & (releases.c.state == "making")
@@ -123,6 +148,7 @@ def _jobs(
                 sound=day.sound,
                 consents=day.consents,
                 pieces=day.pieces,
+                streams=run.proposal.streams,
             )
         )
     return jobs
@@ -151,11 +177,15 @@ def _build(
 
 
 def _publish(
-    vault: Vault, run: proposals.Run, release: str, built: dict[str, dict[str, Any]]
+    vault: Vault,
+    run: proposals.Run,
+    release: str,
+    built: dict[str, dict[str, Any]],
+    only: frozenset[str] | None,
 ) -> Release | None:
     """Publishes if what was built is still exactly what may be used, else returns None."""
     with vault.db.write() as connection:
-        selection = select(connection, run, vault.now_ns())
+        selection = _within(select(connection, run, vault.now_ns()), only)
         jobs = _jobs(vault, connection, release, run, selection)
         if not jobs or any(job.key not in built for job in jobs):
             return None

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from firsthand import log
 from firsthand.consent import ask, people
 from firsthand.consent.runs import proposals
+from firsthand.consent.terms import agreements
 from firsthand.errors import Refused
 from firsthand.release.make import find
 from firsthand.release.tables import names
@@ -31,6 +32,7 @@ def pull(vault: Vault, release: str, out: Path, who: str, lifetime_s: int = GRAN
         if found.manifest is None:
             raise Refused(f"release {release} is not made yet", 'run "firsthand release make"')
         run = proposals.find(connection, found.run)
+        agreements.close_expired(connection, vault.now_ns())
         rows = connection.execute(sa.select(names).where(names.c.release == release)).all()
         allowed = {}
         for row in rows:

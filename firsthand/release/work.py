@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from firsthand.config import Settings
+from firsthand.consent.terms.vocabulary import STREAMS
 from firsthand.crypto import canonical
 from firsthand.errors import Failed, NotFound
 from firsthand.release.clip import FPS, cut_clip, picture_size
@@ -33,12 +34,18 @@ class Job:
     sound: bool
     consents: tuple[str, ...]
     pieces: tuple[Piece, ...]
+    streams: tuple[str, ...] = STREAMS  # what the proposal names, and nothing else
     scrubber: Coarse = field(default_factory=Coarse)
 
     @property
     def key(self) -> str:
         """Where the shard goes: the same job always goes to the same place."""
-        content = [self.day, self.sound, [list(vars(piece).values()) for piece in self.pieces]]
+        content = [
+            self.day,
+            self.sound,
+            list(self.streams),
+            [list(vars(piece).values()) for piece in self.pieces],
+        ]
         content += [self.scrubber.name, self.scrubber.version, self.scrubber.most_px]
         digest = hashlib.sha256(canonical(content)).hexdigest()[:12]
         return f"releases/{self.release}/{self.name}.{self.day}.{digest}.shard"
@@ -101,15 +108,23 @@ def _sample(vault: Vault, job: Job, piece: Piece, name: str) -> tuple[Sample, tu
     segment = vault.segment(piece.segment)
     start_s = (piece.start_ns - segment.start_ns) / 1e9
     stop_s = (piece.stop_ns - segment.start_ns) / 1e9
-    video = reading.read_cut(vault, segment.id, "video", job.run)
-    original = picture_size(video)
-    size = job.scrubber.size(*original)
-    clip, pictures, has_sound = cut_clip(video, start_s, stop_s, size, job.sound)
+    clip, pictures, has_sound = b"", 0, False
+    original = size = (0, 0)
+    if "video" in job.streams:
+        video = reading.read_cut(vault, segment.id, "video", job.run)
+        original = picture_size(video)
+        size = job.scrubber.size(*original)
+        sound = job.sound and "sound" in job.streams
+        clip, pictures, has_sound = cut_clip(video, start_s, stop_s, size, sound)
     zero_ns = segment.record["boot_ns_start"] + piece.start_ns - segment.start_ns
     length_ns = piece.stop_ns - piece.start_ns
-    motion = _motion(vault, job, segment.id, zero_ns, length_ns)
-    labels = _labels(vault, job, segment.id, zero_ns, length_ns)
-    events = [label for label in labels if not {"face", *OWN_FIELDS} & label["fields"].keys()]
+    motion, labels = b"", []
+    if "motion" in job.streams:
+        motion = _motion(vault, job, segment.id, zero_ns, length_ns)
+    if "events" in job.streams or clip:  # labels of faces say what the scrubber hid
+        labels = _labels(vault, job, segment.id, zero_ns, length_ns)
+    wanted = labels if "events" in job.streams else []
+    events = [label for label in wanted if not {"face", *OWN_FIELDS} & label["fields"].keys()]
     meta = {
         "width": size[0],
         "height": size[1],
@@ -120,14 +135,14 @@ def _sample(vault: Vault, job: Job, piece: Piece, name: str) -> tuple[Sample, tu
         "has_events": bool(events),
         "gap_before": piece.gap_before,
     }
-    files = {
-        "clip.mp4": clip,
+    files = {"clip.mp4": clip} if clip else {}
+    files |= {
         "motion.bin": motion,
         "events.json": canonical(events),
         "meta.json": canonical(meta),
     }
     sample = Sample(job.name, name, piece.start_ns, piece.stop_ns, files)
-    return sample, _faces(labels, original, job.scrubber)
+    return sample, _faces(labels, original, job.scrubber) if clip else (0, 0)
 
 
 def _motion(vault: Vault, job: Job, segment: str, zero_ns: int, length_ns: int) -> bytes:

@@ -1,6 +1,7 @@
 """Making a release from real recordings of simulated people, through the whole vault."""
 
 import io
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import wearers
 from firsthand import config, log
 from firsthand.cli.locally import enrol_here
 from firsthand.consent import people, withhold
-from firsthand.consent.runs import answers, proposals
+from firsthand.consent.runs import answers, proposals, snapshots
 from firsthand.consent.terms import agreements
-from firsthand.errors import Refused
+from firsthand.errors import NotFound, Refused
 from firsthand.record.card.card import Card
 from firsthand.record.home.upload import carry_home
 from firsthand.record.recorder import record
@@ -224,6 +225,49 @@ def test_who_withdraws_after_the_release_is_not_pulled_any_more(recorded, run, t
     assert gone not in reader._grant["keys"]
     with recorded.db.write() as connection:
         agreements.give(connection, cleo, USES)
+
+
+def test_a_release_holds_the_streams_that_its_proposal_names_and_nothing_else(
+    recorded, run, tmp_path
+):
+    with recorded.db.write() as connection:
+        narrow = replace(run.proposal, streams=("motion",))
+        narrow = proposals.propose(connection, narrow)
+        for person in people.listed(connection):
+            answers.vote(connection, narrow, person, "yes")
+        before = log.size(connection)
+    release = make.make(recorded, narrow, 1)
+    samples, _ = samples_of(recorded, release, tmp_path)
+    assert samples
+    for item in [sample for each in samples.values() for sample in each]:
+        assert "clip.mp4" not in item.files
+        assert item.files["motion.bin"]
+        assert item.files["events.json"] == b"[]"
+        assert not item.meta["has_events"]
+    with recorded.db.read() as connection:
+        entries = list(log.read(connection, start=before))
+    read = {entry.private["part"] for entry in entries if entry.kind == "read"}
+    assert read == {"motion"}  # what is not named is not even opened
+
+
+def test_a_stale_snapshot_is_refused_and_a_fresh_one_bounds_the_release(recorded, run):
+    with recorded.db.write() as connection:
+        ben = people.find(connection, "ben")
+        answers.vote(connection, run, ben, "no")
+        early = snapshots.take(connection, run)
+        answers.vote(connection, run, ben, "yes")
+    release = make.make(recorded, run, 1, snapshot=early.log_index)
+    assert release.summary["people"] == 2
+    assert [ben.id, "not in the snapshot"] in release.summary["refused"]
+    with recorded.db.write() as connection:
+        late = snapshots.take(connection, run)
+        answers.vote(connection, run, ben, "no")
+        other = proposals.propose(connection, run.proposal)
+    with pytest.raises(Refused, match="stale"):
+        make.make(recorded, run, 1, snapshot=late.log_index)
+    for index, which in ((late.log_index, other), (0, run)):
+        with pytest.raises(NotFound):
+            make.make(recorded, which, 1, snapshot=index)
 
 
 def test_every_released_byte_is_read_after_a_log_entry_and_the_release_is_logged(recorded, run):

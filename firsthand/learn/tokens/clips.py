@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
-from firsthand.errors import Damaged
+from firsthand.errors import Damaged, Usage
 from firsthand.segment import MOTION
 from firsthand.shard import GAPS, Sample
 
@@ -46,6 +46,11 @@ class Clip:
 def read_clip(sample: Sample, large: tuple[int, int] | None = None) -> Clip:
     """Decode a sample; `large` is (width, height) of further pictures in colour. Raises Damaged
     where the sample's files are not what they claim."""
+    if "clip.mp4" not in sample.files:
+        raise Usage(
+            f"sample {sample.id} of {sample.person} holds no video: its run did not ask for it",
+            "train on a run whose proposal names video",
+        )
     try:
         meta = sample.meta
         decoded = _decode(sample.files["clip.mp4"], large)

@@ -41,6 +41,7 @@ def test_a_proposal_is_in_the_log_in_full(connection, now_ns):
     [
         {"streams": ()},
         {"streams": ("smell",)},
+        {"streams": ("sound", "motion")},
         {"offers": ("NCU",)},
         {"offers": ("GS",)},
         {"bonus_cents": -1},
