@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand import log, tlog
-from firsthand.consent import erasure, people, tables
+from firsthand.consent import erasure, people, restore, tables
 from firsthand.crypto import unwrap
 from firsthand.errors import Damaged, Error, NotFound
 from firsthand.segment import Receipt, Record, verify_receipt
@@ -90,6 +90,7 @@ def _entries(vault: Vault, connection: Connection) -> int:
         for level, place, value in tlog.new_hashes(index, tlog.leaf_hash(entry), read):
             values = {"level": level, "index": place, "hash": value}
             connection.execute(log.hashes.insert().values(**values))
+        restore.apply(connection, index, json.loads(entry))
         count += 1
     return count
 
@@ -117,8 +118,6 @@ def _people(vault: Vault, connection: Connection, done: Recovered) -> dict[str, 
 
 
 def _put(connection: Connection, table: sa.Table, column: sa.Column, row: dict[str, Any]) -> None:
-    if table is tables.ballots and not _has_run(connection, row["run"]):
-        return  # a run proposed since the backup is proposed again, and decided again
     if table in (tables.people, tables.devices):
         changed = table.update().where(table.c.id == row["id"]).values(**row)
         if connection.execute(changed).rowcount:
@@ -236,11 +235,6 @@ def _rows_of(connection: Connection, person: str) -> dict[str, list[dict[str, An
         rows = connection.execute(sa.select(table).where(column == person))
         found[table.name] = [dict(row._mapping) for row in rows]
     return found
-
-
-def _has_run(connection: Connection, run: str) -> bool:
-    where = tables.runs.c.id == run
-    return connection.scalar(sa.select(tables.runs.c.id).where(where)) is not None
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import wearers
 from faults import Tally
 
 from firsthand import config, log
-from firsthand.consent import erasure, people, withhold
-from firsthand.consent.terms import agreements
+from firsthand.consent import ask, erasure, people, withhold
+from firsthand.consent.runs import answers, approvals, proposals
+from firsthand.consent.terms import agreements, quiz, text
 from firsthand.crypto import unwrap, wrap
 from firsthand.errors import Damaged
 from firsthand.segment import verify_receipt
@@ -262,6 +264,35 @@ def test_the_journal_is_followed_over_many_tiles(vault, monkeypatch, tmp_path):
     put_back(vault, tmp_path / "old.db")
     again = recovered(vault)
     assert everything(again) == before
+    again.close()
+
+
+@pytest.mark.fault("S6")
+def test_s6_what_ended_consents_since_the_backup_ends_them_again(vault, person, clock, tmp_path):
+    purpose = "fh:human-view"
+    with vault.db.write() as connection:
+        agreements.give(connection, person, [purpose], now_ns=clock())
+    back_up(vault, tmp_path / "old.db")
+    words = text.Text("3", "Other words.", {"material": True, "older": {"effect": "end"}})
+    with vault.db.write() as connection:
+        wearers.prepare(connection, person)
+        text.adopt(connection, words, clock())
+        approvals.add(connection, "IRB-7", [purpose], "the board", clock() + DAY_NS, clock())
+        approvals.add(connection, "IRB-8", [purpose], "the board", clock() + DAY_NS, clock())
+        approvals.end(connection, "IRB-8", clock())
+        proposal = proposals.Proposal("t", (purpose,), "m", "w", 30, ethics_approval="IRB-7")
+        run = proposals.propose(connection, proposal, clock())
+        answers.vote(connection, run, person, "no")
+    put_back(vault, tmp_path / "old.db")
+    again = recovered(vault)
+    with again.db.read() as connection:
+        assert not ask.for_self(connection, purpose, person, clock()).allowed
+        assert text.in_force(connection) == words
+        assert [each.holds(clock()) for each in approvals.listed(connection)] == [True, False]
+        assert proposals.listed(connection) == [run]
+        assert answers.answer(connection, run, person.id) == "no"
+        assert quiz.attested(connection, person.id) is not None
+        assert quiz.passed(connection, person.id, text.find(connection, text.CURRENT)) is not None
     again.close()
 
 

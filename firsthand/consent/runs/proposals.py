@@ -77,12 +77,18 @@ def propose(connection: Connection, proposal: Proposal, now_ns: int | None = Non
     fields = _checked(proposal)
     if proposal.ethics_approval:
         approvals.require(connection, proposal.ethics_approval, fields["permissions"], proposed_ns)
-    digest = log.digest(fields)
     run = people.new_id("r")
     index = log.append(connection, "run_proposed", proposed_ns, run=run, proposal=fields)
-    values = {"proposal_sha256": digest, "proposed_ns": proposed_ns, "log_index": index}
-    connection.execute(runs.insert().values(id=run, proposal=fields, **values))
+    put(connection, index, run, fields, proposed_ns)
     return find(connection, run)
+
+
+def put(
+    connection: Connection, index: int, run: str, fields: dict[str, Any], proposed_ns: int
+) -> None:
+    """Keeps what an entry "run_proposed" of the log says."""
+    values = {"proposal_sha256": log.digest(fields), "proposed_ns": proposed_ns}
+    connection.execute(runs.insert().values(id=run, proposal=fields, log_index=index, **values))
 
 
 def find(connection: Connection, run: str) -> Run:

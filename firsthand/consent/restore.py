@@ -1,0 +1,25 @@
+"""Facts that hold for everybody, put back from the log: texts, approvals and runs.
+
+They stand in its entries in full, so a database that is older than the log need not stay behind:
+what ended consents since, ends them again.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from firsthand.consent.runs import approvals, proposals
+from firsthand.consent.terms import text
+
+
+def apply(connection: Connection, index: int, body: dict[str, Any]) -> None:
+    """Keeps what one entry of the log, as it was written, says of everybody; most say nothing."""
+    kind = body["kind"]
+    if kind == "text_adopted":
+        text.put(connection, index, body)
+    elif kind == "approval_added":
+        approvals.put(connection, index, body)
+    elif kind == "approval_ended":
+        approvals.close(connection, body["approval"], body["time_ns"])
+    elif kind == "run_proposed":
+        proposals.put(connection, index, body["run"], body["proposal"], body["time_ns"])
