@@ -1,0 +1,90 @@
+"""What people chose to say of themselves, sealed apart from all else; only counted, never joined.
+
+A trait is one of a closed list, so that tables are fixed in advance. Its key is derived from one of
+the person's own, which erasure destroys.
+"""
+
+import csv
+import time
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+
+import sqlalchemy as sa
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import Connection
+
+from firsthand.consent import people
+from firsthand.consent.figures.tables import traits
+from firsthand.crypto import unwrap, wrap
+from firsthand.errors import Error, Usage
+
+UNSAID = "not said"
+
+
+@cache
+def dimensions() -> dict[str, tuple[str, ...]]:
+    """Each dimension and the values that it may have."""
+    found: dict[str, list[str]] = {}
+    with (files("firsthand.consent.figures") / "data" / "traits.csv").open() as rows:
+        for row in csv.DictReader(rows):
+            found.setdefault(row["dimension"], []).append(row["value"])
+    return {name: tuple(values) for name, values in found.items()}
+
+
+def say(
+    connection: Connection,
+    person: people.Person,
+    dimension: str,
+    value: str,
+    key: bytes,
+    now_ns: int | None = None,
+) -> None:
+    """Keeps what a person says of themselves, or forgets it (value ""); Usage, Refused."""
+    people.require_active(connection, person)
+    known = dimensions().get(dimension)
+    if known is None:
+        raise Usage(f"{dimension!r} is nothing that is asked", f"use {', '.join(dimensions())}")
+    if value and value not in known:
+        raise Usage(f"{value!r} is no answer to {dimension}", f"use {', '.join(known)}")
+    at_ns = now_ns or time.time_ns()
+    kind = "trait_said" if value else "trait_taken_back"
+    people.note(connection, kind, person, at_ns, private={"dimension": dimension})
+    where = (traits.c.person == person.id) & (traits.c.dimension == dimension)
+    connection.execute(traits.delete().where(where))
+    if value:
+        # Padded: the length of what is sealed would say which answer it is.
+        sealed = wrap(_derive(key), value.encode().ljust(32), _aad(person.id, dimension))
+        row = {"person": person.id, "dimension": dimension, "sealed": sealed, "given_ns": at_ns}
+        connection.execute(traits.insert().values(**row))
+
+
+def cells(
+    connection: Connection, dimension: str, among: set[str], key: Callable[[str], bytes | None]
+) -> dict[str, set[str]]:
+    """Who is in each cell of a dimension, those who said nothing in a cell of their own."""
+    found: dict[str, set[str]] = {value: set() for value in dimensions()[dimension]}
+    query = sa.select(traits).where(traits.c.dimension == dimension)
+    for row in connection.execute(query):
+        secret = key(row.person) if row.person in among else None
+        if secret is not None:
+            found[_open(row, secret)].add(row.person)
+    found[UNSAID] = among - set().union(*found.values())
+    return found
+
+
+def _open(row: sa.Row, key: bytes) -> str:
+    try:
+        return unwrap(_derive(key), row.sealed, _aad(row.person, row.dimension)).decode().rstrip()
+    except (InvalidTag, Error):
+        return UNSAID  # altered, or of a key that is gone
+
+
+def _derive(key: bytes) -> bytes:
+    return HKDF(SHA256(), 32, None, b"firsthand/trait/v1").derive(key)
+
+
+def _aad(person: str, dimension: str) -> bytes:
+    return f"trait|{person}|{dimension}".encode()
