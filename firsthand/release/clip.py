@@ -29,6 +29,20 @@ def picture_size(video: bytes) -> tuple[int, int]:
         return stream.width, stream.height
 
 
+def pictures_of(video: bytes) -> Iterator[tuple[int, av.VideoFrame]]:
+    """(second, picture): the first key picture of each second of a video part; Damaged."""
+    with _open(video) as source:
+        stream = source.streams.video[0]
+        stream.codec_context.thread_count = 1
+        stream.codec_context.skip_frame = "NONKEY"
+        next_s = 0
+        for frame in source.decode(stream):
+            second = int(float(frame.pts * frame.time_base) + 0.001)
+            if second >= next_s:
+                next_s = second + 1
+                yield second, frame
+
+
 def cut_clip(
     video: bytes, start_s: float, stop_s: float, size: tuple[int, int], sound: bool
 ) -> tuple[bytes, int, bool]:

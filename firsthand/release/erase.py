@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from firsthand.release.tables import names, releases
+from firsthand.release.tables import looked, names, pictures, releases
 from firsthand.vault.vault import Vault
 
 
@@ -18,7 +18,8 @@ def forget(vault: Vault, person: str) -> dict[str, list[str]]:
             if key.rsplit("/", 1)[1].startswith(f"{row.name}."):
                 vault.store.delete(key)
     with vault.db.write() as connection:
-        connection.execute(names.delete().where(names.c.person == person))
+        for table in (names, looked, pictures):
+            connection.execute(table.delete().where(table.c.person == person))
     return {
         "releases": sorted({row.release for row in rows}),
         "runs": sorted({row.run for row in rows}),

@@ -1,4 +1,4 @@
-"""The tables of this room: releases, and which name each person has in which release."""
+"""The tables of this room: releases, who has which name in which, and what was seen before."""
 
 import sqlalchemy as sa
 
@@ -21,4 +21,21 @@ names = sa.Table(
     sa.Column("release", sa.String, sa.ForeignKey("release.id"), primary_key=True),
     sa.Column("person", sa.String, primary_key=True),
     sa.Column("name", sa.String, nullable=False),
+)
+# Segments whose pictures were compared with those of before, and the seconds that don't count.
+looked = sa.Table(
+    "looked_at",
+    metadata,
+    sa.Column("segment", sa.String, primary_key=True),
+    sa.Column("person", sa.String, nullable=False, index=True),
+    sa.Column("plain", sa.JSON, nullable=False),  # seconds since 1970
+    sa.Column("repeated", sa.JSON, nullable=False),
+)
+pictures = sa.Table(
+    "seen_picture",
+    metadata,
+    sa.Column("segment", sa.String, primary_key=True),
+    sa.Column("second", sa.BigInteger, primary_key=True),  # since 1970
+    sa.Column("key", sa.BigInteger, nullable=False, index=True),
+    sa.Column("person", sa.String, nullable=False, index=True),
 )
