@@ -9,6 +9,8 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent import people
+from firsthand.consent.estate import tables as estate
+from firsthand.consent.figures import tables as figures
 from firsthand.consent.tables import (
     attempts,
     attestations,
@@ -81,7 +83,8 @@ def forget(connection: Connection, person: str) -> None:
     where = people.people.c.id == person
     gone = {"status": "erased", "salt": None, "name": f"erased {person}", "jurisdiction": ""}
     connection.execute(people.people.update().where(where).values(**gone))
-    for table in (consents, coolings, withholds, rules, ballots, attempts, attestations):
+    said = (consents, coolings, withholds, rules, ballots, attempts, attestations, figures.traits)
+    for table in (*said, estate.directives, estate.attestations, estate.stops):
         connection.execute(table.delete().where(table.c.person == person))
     bounds = erasures.update().where(erasures.c.person == person)
     connection.execute(bounds.values(start_ns=None, stop_ns=None))
