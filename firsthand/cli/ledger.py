@@ -10,6 +10,7 @@ from firsthand.cli.output import event, say, show_json, table
 from firsthand.cli.vaults import count, opened, when
 from firsthand.consent import people
 from firsthand.consent.money import formula, ledger, statement
+from firsthand.consent.runs import answers, proposals
 
 app = noun("What wearing earns: hours, shares, payouts, in a ledger that balances.")
 
@@ -58,6 +59,7 @@ def credit(json_: Json = False) -> None:
             with vault.db.write() as connection:
                 worn.forget_segments(connection, person)
                 made += _credit(connection, person, vault.now_ns())
+                made += _reward(connection, person, vault.now_ns())
     cents, units = (
         sum(amount for one in made for who, name, amount in one.postings
             if (who, name) == (one.person, currency))
@@ -82,6 +84,16 @@ def _credit(connection, person, now_ns: int) -> list[ledger.Transaction]:  # typ
         seconds = days[share].get(day, 0)
         made.append(ledger.credit_hours(connection, person, day, seconds, now_ns))
     return [one for one in made if one is not None]
+
+
+def _reward(connection, person, now_ns: int) -> list[ledger.Transaction]:  # type: ignore[no-untyped-def]
+    """The bonus of every run on which the person has decided, whichever way."""
+    found = (
+        ledger.credit_bonus(connection, run.id, person, run.proposal.bonus_cents, now_ns)
+        for run in proposals.listed(connection)
+        if run.proposal.bonus_cents and person.id in answers.deciders(connection, run)
+    )
+    return [one for one in found if one is not None]
 
 
 @app.command("statement", epilog=exits(10, 14))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from lives import release, sample
-from test_encoders import encoder_in
+from tiny import encoder_in
 
 from firsthand.errors import Damaged, NotFound, Usage
 from firsthand.learn import store

@@ -1,12 +1,15 @@
 """`firsthand ledger`, `estate` and `figures` as people call them."""
 
 import json
+from contextlib import closing
 
 import pytest
 
 from firsthand import config
 from firsthand.cli import main
 from firsthand.cli.locally import enrol_here
+from firsthand.consent import people
+from firsthand.consent.runs import answers, proposals
 from firsthand.record.card.card import Card
 from firsthand.record.home.upload import carry_home
 from firsthand.record.recorder import record
@@ -59,6 +62,29 @@ def test_a_day_of_wear_is_looked_at_credited_and_told_to_the_cent(run, tmp_path)
     (holder,) = run("ledger", "shares", "--json")
     assert holder["share"] == 1.0
     assert "has earned 0 cents" in run("ledger", "pay", "ada", "5", "--reference", "x", code=13)
+
+
+def test_a_no_earns_the_same_bonus_as_a_yes_and_silence_none(run, tmp_path):
+    for name in ("bea", "cem"):
+        run("person", "add", name)
+    with (
+        closing(Vault(config.load(tmp_path / "data", {}))) as vault,
+        vault.db.write() as connection,
+    ):
+        proposal = proposals.Proposal(
+            "x", ("fh:train-general-model",), "m", "nobody", 30, bonus_cents=50
+        )
+        made = proposals.propose(connection, proposal)
+        for name, choice in (("ada", "yes"), ("bea", "no")):
+            answers.vote(connection, made, people.find(connection, name), choice)
+    assert run("ledger", "credit", "--json")["cents"] == 100
+    assert run("ledger", "credit", "--json")["cents"] == 0
+    owed = [
+        run("ledger", "statement", name, "--json")["owed_cents"] for name in ("ada", "bea", "cem")
+    ]
+    assert owed == [50, 50, 0]
+    run("ledger", "pay", "bea", "50", "--reference", "SEPA 1")
+    assert run("ledger", "statement", "bea", "--json")["owed_cents"] == 0
 
 
 def test_a_formula_that_reaches_back_is_refused(run):
