@@ -1,5 +1,7 @@
 """`firsthand consent`: what a person allowed, what they withhold, and the law of their place."""
 
+import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +12,10 @@ from firsthand.cli.vaults import moment, opened, when
 from firsthand.consent import law, people, withhold
 from firsthand.consent.runs import answers
 from firsthand.consent.terms import agreements, text
+from firsthand.consent.terms import quiz as quizzing
+from firsthand.consent.terms import receipt as receipts
 from firsthand.consent.terms.vocabulary import CODES, MODIFIERS, PERMISSIONS, RESEARCH
+from firsthand.errors import Damaged, NotFound, Refused, Usage
 
 app = noun("What a person allowed, and what they withhold.")
 
@@ -20,10 +25,76 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("text", epilog=exits(10))
 def text_(
-    version: Annotated[str, typer.Option(help="Version of the text.")] = text.CURRENT,
+    version: Annotated[
+        str | None, typer.Option(help="Version of the text; the one in force unless given.")
+    ] = None,
 ) -> None:
     """Print the words that people consent to."""
-    say(text.read_text(version).words.rstrip())
+    say(_text(version).words.rstrip())
+
+
+@app.command(epilog=exits(10, 13))
+def adopt(
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="Of a shipped text, or the name of your own.")
+    ],
+    words: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The words of your own text.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its quiz, and what it does to older consents (JSON)."),
+    ] = None,
+) -> None:
+    """Put a consent text in force; older consents end as its data says."""
+    new = text.read_text(version) if words is None else text.Text(version, _read(words))
+    if data is not None:
+        try:
+            new = text.Text(version, new.words, json.loads(_read(data)))
+        except ValueError as error:
+            raise Usage(f"{data} is not JSON: {error}") from error
+    effect = text.check(new)["effect"]
+    with opened() as vault, vault.db.write() as connection:
+        index = text.adopt(connection, new, vault.now_ns())
+    told = {"keep": "stand", "limit": "are limited", "end": "end"}[effect]
+    say(f"text {version} is in force (log entry {index}); consents to older texts {told}")
+
+
+@app.command(epilog=exits(10, 13))
+def quiz(
+    person: PersonName,
+    answers_: Annotated[
+        str | None,
+        typer.Option("--answers", metavar="N,N,...", help="Numbers of the choices; else asked."),
+    ] = None,
+    of_age: Annotated[bool, typer.Option("--of-age", help="I am an adult.")] = False,
+    own_hand: Annotated[
+        bool, typer.Option("--own-hand", help="I am that person, and speak for myself.")
+    ] = False,
+) -> None:
+    """Say that you are of age, and show that you understood the text, before you consent."""
+    with opened() as vault:
+        with vault.db.read() as connection:
+            found = people.find(connection, person)
+            words = text.in_force(connection)
+            known = quizzing.attested(connection, found.id) is not None
+        if not known and answers_ is None:
+            of_age = of_age or typer.confirm("Are you an adult?")
+            own_hand = own_hand or typer.confirm(f"Are you {found.name}, and answer for yourself?")
+        chosen = _ask(words) if answers_ is None else _numbers(answers_)
+        with vault.db.write() as connection:
+            now_ns = vault.now_ns()
+            if not known:
+                quizzing.attest(connection, found, adult=of_age, own_hand=own_hand, now_ns=now_ns)
+            done = quizzing.take(connection, found, words, chosen, now_ns)
+    for number in done.wrong:
+        say(f"{words.questions[number]['ask']} {words.questions[number].get('why', '')}")
+    if not done.passed:
+        raise Refused(
+            f"{done.right} of {done.asked} are right, which is not enough",
+            'read "firsthand consent text" again, then try once more',
+        )
+    say(f"{done.right} of {done.asked} are right: {person} may consent to text {words.version}")
 
 
 @app.command(epilog=exits())
@@ -47,8 +118,9 @@ def give(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="End; a year unless given.")] = (
         None
     ),
+    by: Annotated[str, typer.Option(help="Who gives it: nobody else can.")] = "",
 ) -> None:
-    """Record that a person consents to the current text, for these purposes."""
+    """Record that a person consents to the text in force, for these purposes."""
     with opened() as vault, vault.db.write() as connection:
         given = agreements.give(
             connection,
@@ -56,6 +128,7 @@ def give(
             permissions,
             modifier or (),
             expires_ns=moment(until) if until else None,
+            by=by,
         )
     allowed = ", ".join(given.permissions)
     say(f"{person} consents to {allowed} until {when(given.expires_ns)} (consent {given.id})")
@@ -91,6 +164,53 @@ def withdraw(
     with opened() as vault, vault.db.write() as connection:
         agreements.withdraw(connection, people.find(connection, person), consent)
     say(f"consent {consent} of {person} is withdrawn")
+
+
+@app.command(epilog=exits(10, 13))
+def confirm(
+    person: PersonName,
+    consent: Annotated[str, typer.Argument(metavar="CONSENT", help="Id of the consent.")],
+) -> None:
+    """Give a consent anew, to the text in force and for another year; the old one ends."""
+    with opened() as vault, vault.db.write() as connection:
+        found = people.find(connection, person)
+        new = agreements.confirm(connection, found, consent, vault.now_ns())
+    say(f"{person} confirms {consent} as {new.id}, until {when(new.expires_ns)}")
+
+
+@app.command(epilog=exits(10))
+def receipt(
+    person: PersonName,
+    consent: Annotated[str, typer.Argument(metavar="CONSENT", help="Id of the consent.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there.")] = None,
+) -> None:
+    """Print the signed receipt of a consent (ISO/IEC TS 27560, JSON-LD)."""
+    with opened() as vault, vault.db.read() as connection:
+        found = people.find(connection, person)
+        record = receipts.record(connection, found, consent, vault.origin, vault.now_ns())
+        signed = receipts.sign(record, vault.keyring.log_key())
+    if out is None:
+        show_json(signed)
+        return
+    out.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
+    say(f"the receipt of {consent} is in {out}")
+
+
+@app.command("check-receipt", epilog=exits(10, 14))
+def check_receipt(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A receipt.")],
+) -> None:
+    """Check that this vault signed a receipt, and say what it is for."""
+    try:
+        signed = json.loads(_read(file))
+    except ValueError as error:
+        raise Damaged(f"{file} is no receipt") from error
+    with opened() as vault:
+        record = receipts.verify(signed, vault.keyring.log_key().public)
+    purposes = [each["@id"] for each in record["dpv:hasProcess"]["dpv:hasPurpose"]]
+    last = record["dpv:hasConsentStatus"][-1]
+    say(f"consent {record['dct:identifier']} to {', '.join(purposes)}: signed by this vault")
+    say(f"{last['@type'].removeprefix('dpv:Consent').lower()} {last['dpv:isIndicatedAtTime']}")
 
 
 @app.command(epilog=exits(10))
@@ -155,3 +275,40 @@ def add_law(
     with opened() as vault, vault.db.write() as connection:
         law.add(connection, row)
     say(f"{jurisdiction}: sound {audio} until {expires}")
+
+
+def _text(version: str | None) -> text.Text:
+    """A text as the vault knows it; a shipped one where there is no vault."""
+    try:
+        with opened() as vault, vault.db.read() as connection:
+            return text.in_force(connection) if version is None else text.find(connection, version)
+    except NotFound:
+        return text.read_text(version or text.CURRENT)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFound(f"{file} cannot be read as text") from error
+
+
+def _ask(words: text.Text) -> list[int]:
+    """The numbers of the choices that whoever sits at the terminal makes."""
+    chosen = []
+    for question in words.questions:
+        say(question["ask"])
+        for number, choice in enumerate(question["choices"], 1):
+            say(f"  {number}  {choice}")
+        wanted = 0
+        while not 1 <= wanted <= len(question["choices"]):
+            wanted = typer.prompt("Number", type=int)
+        chosen.append(wanted - 1)
+    return chosen
+
+
+def _numbers(listed: str) -> list[int]:
+    try:
+        return [int(number) - 1 for number in listed.split(",")]
+    except ValueError:
+        raise Usage(f"{listed!r} is no list of numbers", "write 2,1,3") from None

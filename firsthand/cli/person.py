@@ -13,6 +13,8 @@ from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, opened, when
 from firsthand.consent import erasure, people
+from firsthand.consent.terms import agreements
+from firsthand.consent.terms.quiz import SIMULATED
 from firsthand.errors import Refused
 
 if TYPE_CHECKING:
@@ -30,13 +32,18 @@ def add(
     place: Annotated[
         str, typer.Option(help='Whose recording law applies, see "consent laws".')
     ] = "",
+    approval: Annotated[
+        str, typer.Option(help='Enrol under this ethics approval, see "run approvals".')
+    ] = "",
 ) -> None:
     """Enrol a person, and this computer as their first device."""
     settings = invocation.settings()
     if config.kind_of(settings.data) != "demo":
+        if place == SIMULATED:
+            raise Refused(f"{SIMULATED} is where simulated people live", "name a real place")
         config.mark(settings.data, "real")
     with opened() as vault:
-        person = vault.add_person(name, place)
+        person = vault.add_person(name, place, approval)
         device = enrol_here(vault, person)
     say(f"{name} is enrolled as {person.id}, with this computer as device {device.name}")
     say(f"data folder: {settings.data}")
@@ -109,6 +116,27 @@ def _await_device(vault: "Vault", offered: "Offer") -> None:
     word = enrolment.fingerprint(key, vault.keyring.log_key().public)
     say(f"{device} is enrolled, with the fingerprint {word}")
     say(f"its own screen must show the same; if not: firsthand device revoke {device}")
+
+
+@app.command(epilog=exits(10, 13))
+def withdraw(
+    person: PersonName,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only tell.")] = False,
+) -> None:
+    """Take a person out of the programme: all consents end, their devices stop for good."""
+    with opened() as vault:
+        found = vault.person(person)
+        if not yes:
+            raise Refused(
+                f"this would end every consent of {person}, and stop their devices at next contact,"
+                " for good",
+                f"to do it: firsthand person withdraw {person} --yes",
+            )
+        with vault.db.write() as connection:
+            ended = agreements.leave(connection, found, vault.now_ns())
+    say(f"{person} has left: {count(ended, 'consent')} ended, nothing of theirs is used any more")
+    say("their devices learn so at next contact, and stop; what they still hold is refused")
+    say(f"what is stored stays sealed until you erase it: firsthand person erase {person}")
 
 
 @app.command(epilog=exits(10, 13))

@@ -23,13 +23,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def make(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")],
     workers: Annotated[int, typer.Option(help="Processes that build shards.")] = 2,
+    snapshot: Annotated[
+        int | None, typer.Option(help='Only for who allowed it then, see "run snapshot".')
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Build sealed shards of the footage that everyone's consent allows this run."""
     with opened() as vault, progress("release") as move:
         with vault.db.read() as connection:
             found = proposals.find(connection, run)
-        release = making.make(vault, found, workers, move)
+        release = making.make(vault, found, workers, move, snapshot)
     summary = release.summary or {}
     if json_:
         show_json({"release": release.id, "log_index": release.log_index} | summary)

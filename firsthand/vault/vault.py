@@ -9,6 +9,7 @@ from dataclasses import replace
 from firsthand import log, tlog
 from firsthand.config import Settings, kind_of
 from firsthand.consent import people
+from firsthand.consent.runs import approvals
 from firsthand.db import Database
 from firsthand.errors import Damaged, Error, NotFound
 from firsthand.vault import catalog
@@ -86,10 +87,17 @@ class Vault:
             state = tlog.Checkpoint(self.origin, log.size(connection), log.root(connection))
         return state.sign(self.keyring.log_key())
 
-    def add_person(self, name: str, jurisdiction: str = "") -> people.Person:
-        """Enrols a person and makes their volunteer key."""
+    def add_person(self, name: str, jurisdiction: str = "", approval: str = "") -> people.Person:
+        """Enrols a person and makes their volunteer key.
+
+        Refused under an ethics approval that does not hold.
+        """
         with self.db.write() as connection:
-            person = people.add(connection, name, jurisdiction, self.now_ns())
+            under = {}
+            if approval:
+                approvals.require(connection, approval, (), self.now_ns())
+                under = {"approval": approval}
+            person = people.add(connection, name, jurisdiction, self.now_ns(), **under)
             self.keyring.add_person(person.id)
         return person
 
