@@ -21,6 +21,7 @@ from firsthand.errors import Error, Failed, NotFound, Usage
 from firsthand.vault import ingest as ingesting
 from firsthand.vault.vault import Vault
 from firsthand.web import (
+    consent,
     control,
     day,
     enrol,
@@ -48,7 +49,7 @@ def make_app(vault: Vault, *, access_key: str | None) -> FastAPI:
     app.state.nonces = Nonces()
     app.state.opened = Opened(vault)
     app.state.patience = enrol.Patience()
-    for room in (ingest, enrol, metrics, overview, person, control, day, footage, run):
+    for room in (ingest, enrol, metrics, overview, person, consent, control, day, footage, run):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_middleware(Guard, settings=vault.settings, access_key=access_key, show=_show)

@@ -127,8 +127,14 @@ def _words(entry: log.Entry) -> str:
     if entry.kind == "consent_given":
         given = ", ".join(words(code) for code in fields.get("permissions", ()))
         return f"consent {get('id')} given: {given}"
+    if entry.kind == "consent_refused":
+        return f"said no to: {', '.join(words(code) for code in fields.get('permissions', ()))}"
     sentences = {
         "person_added": "enrolled",
+        "person_withdrawn": "left the programme",
+        "attested": "said that they are of age, and speak for themselves",
+        "quiz_taken": f"quiz: {get('right')} of {get('asked')} right",
+        "consent_expired": f"consent {get('consent')} ran out",
         "device_enrolled": f"device {get('device')} enrolled",
         "consent_withdrawn": f"consent {get('consent')} withdrawn",
         "ballot_cast": f"answered {get('choice')} to run {get('run')}",

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
-from firsthand.consent import law, people, withhold
-from firsthand.consent.runs import answers
+from firsthand.consent import ask, law, people, seen, withhold
+from firsthand.consent.runs import answers, proposals
 from firsthand.consent.tables import devices, rules
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import agreements, text
 from firsthand.consent.terms.vocabulary import PERMISSIONS
 from firsthand.errors import Usage
 from firsthand.release.tables import names, releases
@@ -22,8 +22,9 @@ from firsthand.vault import catalog
 from firsthand.vault.vault import Vault
 from firsthand.web import charts, control, timeline
 from firsthand.web.body import read_form
+from firsthand.web.consent import require_fresh
 from firsthand.web.history import history
-from firsthand.web.page import back_to, clock, date, length, render
+from firsthand.web.page import back_to, clock, date, length, render, when
 
 router = APIRouter(include_in_schema=False)
 Form = Annotated[dict[str, str], Depends(read_form)]
@@ -61,7 +62,10 @@ def person_page(
             "recorders": control.shown(vault, found.id),
             "forget_minutes": control.MINUTES,
             "sound": law.sound_permitted(connection, found.jurisdiction, now_ns),
-            "consents": agreements.of(connection, found.id),
+            "consents": _consents(connection, found.id, now_ns),
+            "words": text.in_force(connection),
+            "runs": _runs(connection, found, now_ns),
+            "seen": seen.last(connection, found.id),
             "rules": _rules(connection, found.id),
             "withheld": withhold.of(connection, found.id),
             "releases": _releases(connection, found.id),
@@ -70,6 +74,25 @@ def person_page(
             "paged": log_before is not None,
         }
     return render("person.html", **values, now_ns=now_ns, before=before, permissions=PERMISSIONS)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A consent as its card shows it: the word for how it stands, and whether it permits all."""
+
+    consent: agreements.Consent
+    state: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run as it is put to one person."""
+
+    run: proposals.Run
+    answer: str
+    by_ballot: bool
+    allowed: bool
 
 
 @router.post("/people/{person}/consents/{consent}/withdraw")
@@ -88,6 +111,8 @@ def set_rule(request: Request, person: str, form: Form) -> Response:
     permission, choice = form.get("permission", ""), form.get("choice", "")
     with vault.db.write() as connection:
         found = people.find(connection, person)
+        if choice == "yes":
+            require_fresh(connection, found, form)
         answers.set_rule(connection, found, permission, choice, vault.now_ns())
     return back_to(f"/people/{person}#rules")
 
@@ -168,6 +193,43 @@ def _devices(connection: Connection, person: str) -> list[Any]:
         .order_by(devices.c.added_ns)
     )
     return list(connection.execute(query))
+
+
+def _consents(connection: Connection, person: str, now_ns: int) -> list[Given]:
+    """All consents with how they stand, those first that hold."""
+    changes = text.changes(connection)
+    listed = []
+    for each in agreements.of(connection, person):
+        ended = [
+            change.version
+            for change in changes
+            if any(change.ends(each.log_index, code, now_ns) for code in each.permissions)
+        ]
+        state = "holds"
+        if each.withdrawn_ns is not None and each.withdrawn_ns < each.expires_ns:
+            state = "withdrawn"
+        elif now_ns >= each.expires_ns or each.withdrawn_ns is not None:
+            state = "ended"
+        elif not each.holds(now_ns):
+            state = f"begins {when(each.begins_ns)}"
+        elif ended:
+            state = f"asked anew by text {ended[-1]}"
+        listed.append(Given(each, state, state == "holds"))
+    return sorted(listed, key=lambda given: (not given.holds, -given.consent.log_index))
+
+
+def _runs(connection: Connection, person: people.Person, now_ns: int) -> list[Asked]:
+    """The runs that a person can decide on, those first that they haven't answered."""
+    if person.status != "active":
+        return []
+    listed = []
+    for run in reversed(proposals.listed(connection)):
+        if run.ends_ns > now_ns:
+            said = answers.answer(connection, run, person.id)
+            cast = answers.has_ballot(connection, run, person.id)
+            allowed = ask.for_run(connection, run, person, now_ns).allowed
+            listed.append(Asked(run, said, cast, allowed))
+    return sorted(listed, key=lambda asked: asked.answer != "silent")
 
 
 def _rules(connection: Connection, person: str) -> dict[str, str]:

@@ -1,19 +1,19 @@
 """Runs: what each one would do, what each person answers, what is decided and why."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
-from firsthand.consent import ask, people
+from firsthand.consent import ask, people, seen
 from firsthand.consent.decide import Decision
 from firsthand.consent.runs import answers, proposals
-from firsthand.consent.tables import ballots
 from firsthand.release.tables import releases
 from firsthand.vault.vault import Vault
 from firsthand.web.body import read_form
+from firsthand.web.consent import require_fresh
 from firsthand.web.overview import silent
 from firsthand.web.page import back_to, render
 
@@ -29,6 +29,7 @@ class Answered:
     answer: str
     by_ballot: bool
     decision: Decision
+    seen: int
 
 
 @router.get("/runs")
@@ -55,7 +56,10 @@ def run_page(request: Request, run: str) -> Response:
         query = sa.select(releases).where(releases.c.run == run).order_by(releases.c.began_ns)
         made = [dict(row._mapping) for row in connection.execute(query)]
     allowed = sum(each.decision.allowed for each in answered)
-    return render("run.html", run=found, answers=answered, allowed=allowed, releases=made)
+    decided = sum(each.answer != "silent" for each in answered)
+    return render(
+        "run.html", run=found, decided=decided, answers=answered, allowed=allowed, releases=made
+    )
 
 
 @router.post("/runs/{run}/answer")
@@ -65,14 +69,17 @@ def answer(request: Request, run: str, form: Form) -> Response:
     with vault.db.write() as connection:
         found = proposals.find(connection, run)
         person = people.find(connection, form.get("person", ""))
+        if form.get("choice") == "yes":
+            require_fresh(connection, person, form)
         answers.vote(connection, found, person, form.get("choice", ""), vault.now_ns())
-    return back_to(f"/runs/{run}#answers")
+    own = form.get("back") == "person"
+    return back_to(f"/people/{person.id}#runs" if own else f"/runs/{run}#answers")
 
 
 def _answered(
     connection: Connection, run: proposals.Run, person: people.Person, now_ns: int
 ) -> Answered:
-    where: Any = (ballots.c.run == run.id) & (ballots.c.person == person.id)
-    cast = connection.scalar(sa.select(sa.func.count()).select_from(ballots).where(where))
+    cast = answers.has_ballot(connection, run, person.id)
     given = answers.answer(connection, run, person.id)
-    return Answered(person, given, bool(cast), ask.for_run(connection, run, person, now_ns))
+    decision = ask.for_run(connection, run, person, now_ns)
+    return Answered(person, given, cast, decision, seen.last(connection, person.id))

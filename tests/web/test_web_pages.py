@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from rig import MINUTE_NS
 
-from firsthand.consent import people, withhold
+from firsthand.consent import people, seen, withhold
 from firsthand.consent.runs import answers
 from firsthand.consent.terms import agreements
 from firsthand.vault import reading
@@ -44,6 +44,11 @@ class Strict(HTMLParser):
         assert self.open.pop() == tag
 
 
+def last_of(home, person) -> str:
+    with home.vault.db.read() as connection:
+        return str(seen.last(connection, person.id))
+
+
 def paths(home) -> list[str]:
     ana = f"/people/{home.ana.id}"
     day = f"{ana}/days/2026-11-01"
@@ -55,6 +60,7 @@ def paths(home) -> list[str]:
         ana,
         f"{ana}/devices",
         f"/people/{home.bo.id}",
+        f"/people/{home.bo.id}/consent",
         day,
         f"{day}?at=08:06",
         f"{day}?at=08:10",
@@ -130,7 +136,8 @@ def test_names_are_escaped(home):
 def test_yes_and_no_on_the_run_page_are_ballots(home):
     page = f"/runs/{home.run.id}"
     for choice in ("no", "yes"):
-        answer = home.post(f"{page}/answer", {"person": home.bo.id, "choice": choice})
+        form = {"person": home.bo.id, "choice": choice, "seen": last_of(home, home.bo)}
+        answer = home.post(f"{page}/answer", form)
         assert (answer.status, answer.headers["location"]) == (303, f"{page}#answers")
         with home.vault.db.read() as connection:
             assert answers.answer(connection, home.run, home.bo.id) == choice
@@ -159,7 +166,7 @@ def test_a_consent_is_withdrawn_and_a_rule_set_on_the_page(home):
         given = agreements.give(connection, home.bo, ["publish-clips"])
     page = f"/people/{home.bo.id}"
     assert home.post(f"{page}/consents/{given.id}/withdraw", {}).status == 303
-    rule = {"permission": "fh:publish-clips", "choice": "yes"}
+    rule = {"permission": "fh:publish-clips", "choice": "yes", "seen": last_of(home, home.bo)}
     assert home.post(f"{page}/rules", rule).status == 303
     with home.vault.db.read() as connection:
         assert agreements.of(connection, home.bo.id)[-1].withdrawn_ns

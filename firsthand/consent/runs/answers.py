@@ -84,6 +84,12 @@ def answer(connection: Connection, run: Run, person: str) -> str:
     return "yes" if all(choice == "yes" for choice in choices) else "silent"
 
 
+def has_ballot(connection: Connection, run: Run, person: str) -> bool:
+    """Whether a person has cast a ballot on a run, rather than none or by a standing rule."""
+    where = (ballots.c.run == run.id) & (ballots.c.person == person)
+    return connection.execute(sa.select(ballots.c.run).where(where)).first() is not None
+
+
 def deciders(connection: Connection, run: Run) -> list[str]:
     """Who has decided on a run, by ballot or standing rule: to each is due the run's one bonus.
 

@@ -29,6 +29,7 @@ class Code:
     rule: str  # of a modifier: a key of _RULES
     value: str  # what its values are; with ? they may be left out
     excludes: str
+    plain: str  # what it means, to whoever is asked for it
 
 
 @dataclass(frozen=True)
