@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import BinaryIO, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -72,6 +72,7 @@ class Recipient:
     public: bytes
 
     @classmethod
+    @lru_cache(maxsize=1024)  # 2000 digits take some ms, and each device asks for its own often
     def parse(cls, text: str) -> "Recipient":
         """The recipient written as `age1pq1...`; raises Usage."""
         return cls(parse_bech32("age1pq", text, _MLKEM_PUBLIC_SIZE + 32, "recipient"))

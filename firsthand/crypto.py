@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from firsthand.errors import Damaged, Failed, Usage, WrongKey
+from firsthand.errors import Damaged, Failed, Forged, Usage, WrongKey
 
 CHUNK = 64 * 1024  # plain bytes in each sealed chunk but the last
 TAG = 16  # bytes that sealing adds to a chunk
@@ -102,12 +102,12 @@ class VerifyKey:
         return "ed25519:" + base64.b64encode(self.raw).decode()
 
     def verify(self, context: str | None, data: bytes, signature: bytes) -> None:
-        """Return only if this key signed `data` in this context; raises Damaged."""
+        """Return only if this key signed `data` in this context; raises Forged."""
         try:
             key = Ed25519PublicKey.from_public_bytes(self.raw)
             key.verify(bytes(signature), _in_context(context, data))
         except InvalidSignature:
-            raise Damaged(f"the signature over {context or 'this text'} is not by {self}") from None
+            raise Forged(f"the signature over {context or 'this text'} is not by {self}") from None
 
 
 @dataclass(frozen=True)

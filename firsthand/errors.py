@@ -67,3 +67,7 @@ class Damaged(Error):
 
     exit_code = 14
     http_status = 422
+
+
+class Forged(Damaged):
+    """A signature is not by the key that it has to be by."""

@@ -18,7 +18,7 @@ from firsthand.record.card.card import Card
 from firsthand.record.home.carried import last_told
 from firsthand.record.sealing.chain import parse_name
 from firsthand.release import make
-from firsthand.vault import catalog, fleet, fork
+from firsthand.vault import catalog, fleet, forged, fork
 from firsthand.vault.vault import Vault
 
 command = single()
@@ -60,6 +60,8 @@ def status(
         members_table(devices)
     for name in told["flagged_devices"]:
         say(f"device {name} signed two different records of one number: its key may be copied")
+    for each in told["forged"]:
+        say(_forged(each))
     for row in told["people"]:
         if row["overdue_records"]:
             say(f"{row['name']}: {count(row['overdue_records'], 'record')} missing for over a week")
@@ -97,6 +99,7 @@ def overview(vault: Vault) -> dict[str, Any]:
             "releases": sum(item.state == "made" for item in make.listed(connection)),
             "log_entries": log.size(connection),
             "flagged_devices": fork.flagged(connection),
+            "forged": [asdict(each) for each in forged.alarms(connection, vault.now_ns())],
         }
         for row in rows:
             late = catalog.overdue_records(connection, row["id"], vault.now_ns())
@@ -113,6 +116,12 @@ def _carrying(told: dict[str, Any]) -> str:
     if told["estimate_s"] is not None:
         line += f"; about {length(told['estimate_s'])} to go"
     return line
+
+
+def _forged(alarm: dict[str, Any]) -> str:
+    name = f"device {alarm['device']}" if alarm["device"] else "devices that are not enrolled"
+    minutes = count(alarm["minutes"], "minute")
+    return f"wrongly signed in the name of {name}, in {minutes}, last {when(alarm['last_ns'])}"
 
 
 def _person(connection: Any, person: people.Person, waiting: list[int]) -> dict[str, Any]:

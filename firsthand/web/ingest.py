@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 
 from firsthand.age import Recipient
 from firsthand.consent import people
-from firsthand.errors import Usage
+from firsthand.errors import Forged, Usage
 from firsthand.policy import Policy, last_policy, sign_policy
-from firsthand.vault import catalog, fleet, forget, ingest
+from firsthand.vault import catalog, fleet, forged, forget, ingest
 from firsthand.vault.vault import Vault
 from firsthand.web.body import MAX_JSON, parse_object, read_body
 from firsthand.web.signed import authenticate
@@ -117,7 +117,11 @@ async def _signed(request: Request, work: Callable[[Vault, people.Device, bytes]
     def both() -> Any:
         headers = request.headers
         device = authenticate(state.vault, state.nonces, request.method, path, body, headers)
-        return work(state.vault, device, body)
+        try:
+            return work(state.vault, device, body)
+        except Forged as error:  # a record inside a request that was rightly signed
+            forged.note(state.vault, device.id, error.message)
+            raise
 
     return await run_in_threadpool(both)
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
 from firsthand import log
-from firsthand.vault import catalog, fleet
+from firsthand.vault import catalog, fleet, forged, fork
 from firsthand.vault.vault import Vault
 
 router = APIRouter(include_in_schema=False)
@@ -55,6 +55,7 @@ class _Figures(Collector):
         with self._vault.db.read() as connection:
             yield from _of_vault(connection)
             yield from _of_fleet(fleet.members(connection, now_ns))
+            yield from _alarms(connection, now_ns)
 
 
 def _of_vault(connection: Connection) -> Iterator[GaugeMetricFamily]:
@@ -86,6 +87,18 @@ def _of_fleet(found: Sequence[fleet.Member]) -> Iterator[GaugeMetricFamily]:
             if field in item.body:
                 family.add_metric([item.device], item.body[field] * factor)
         yield family
+
+
+def _alarms(connection: Connection, now_ns: int) -> Iterator[GaugeMetricFamily]:
+    forgeries = _each(
+        "firsthand_device_forged", "1 if something was wrongly signed in its name in the last week"
+    )
+    for alarm in forged.alarms(connection, now_ns):
+        forgeries.add_metric([alarm.device], 1.0)
+    forks = _each("firsthand_device_forked", "1 if it signed two records under one number")
+    for device in fork.flagged(connection):
+        forks.add_metric([device], 1.0)
+    yield from (forgeries, forks)
 
 
 def _one(name: str, text: str, value: float) -> GaugeMetricFamily:

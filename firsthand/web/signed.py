@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from firsthand import httpsig
 from firsthand.consent import people
 from firsthand.crypto import VerifyKey
-from firsthand.errors import Failed, Refused
+from firsthand.errors import Failed, Forged, NotFound, Refused
+from firsthand.vault import forged
 from firsthand.vault.vault import Vault
 
 # A nonce is kept while its signature could still pass: made up to MAX_AGE_S ahead of our clock.
@@ -56,15 +57,27 @@ class Nonces:
 def authenticate(
     vault: Vault, nonces: Nonces, method: str, path: str, body: bytes, headers: Mapping[str, str]
 ) -> people.Device:
-    """The enrolled device that signed this request just now; Refused, Damaged or NotFound."""
+    """The enrolled device that signed this request just now; Refused, Damaged or NotFound.
+
+    A signature that doesn't hold, or is by a key that isn't one any more, is an alarm.
+    """
     found: dict[str, people.Device] = {}
+    named = forged.STRANGER
 
     def find_key(keyid: str) -> VerifyKey:
+        nonlocal named
+        named = keyid
         with vault.db.read() as connection:
             found[keyid] = people.find_device(connection, keyid)
         return found[keyid].key
 
     now_s = vault.now_ns() // 10**9
-    keyid, nonce = httpsig.verify_request(find_key, method, path, body, headers, now_s)
+    try:
+        keyid, nonce = httpsig.verify_request(find_key, method, path, body, headers, now_s)
+    except (Forged, Refused, NotFound) as error:
+        unwelcome = bool(named) and named not in found  # unknown, or revoked
+        if unwelcome or isinstance(error, Forged):
+            forged.note(vault, named, error.message)
+        raise
     nonces.spend(keyid, nonce)
     return found[keyid]

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from way import Pack, Served, Time
+from way import Pack, Served, Time, at_once
 
 from firsthand.vault import ingest
 from firsthand.vault.vault import Vault
+from firsthand.web import ingest as device_api
 
 START_NS = 1_793_520_000 * 10**9  # 2026-11-01 08:00:00 UTC
 
@@ -50,8 +51,9 @@ def pack(make_pack: Callable[[str], Pack]) -> Pack:
 
 
 @pytest.fixture
-def served(open_vault: Callable[[], Vault]) -> Iterator[Served]:
+def served(open_vault: Callable[[], Vault], monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """The application, in this process, over a vault of its own on the same files."""
+    monkeypatch.setattr(device_api, "run_in_threadpool", at_once)
     served = Served(open_vault)
     yield served
     served.close()

@@ -18,9 +18,10 @@ from way import InlineLink
 from firsthand.consent import people, withhold
 from firsthand.crypto import SigningKey, canonical
 from firsthand.errors import Damaged, Error, Refused
+from firsthand.record.home.link import Denied, Rejected, Unreached
 from firsthand.record.home.upload import carry_home
 from firsthand.segment import sign_record
-from firsthand.vault import catalog, fork, ingest
+from firsthand.vault import catalog, forged, fork, ingest
 from firsthand.vault.check import check
 from firsthand.web import body
 from firsthand.web.server import Server
@@ -211,6 +212,48 @@ def test_u12_forged_signatures_unknown_keys_and_other_contexts_are_refused(vault
         with pytest.raises((Damaged, Refused)):
             device.open(replace(made, envelope=envelope))
     assert device.hand_in(made)["receipt"]["kind"] == "stored"
+
+
+@pytest.mark.fault("U12")
+def test_u12_whatever_is_wrongly_signed_raises_an_alarm_that_a_flood_cannot_make_dear(
+    vault, person, pack, make_pack, served, clock, tally
+):
+    def alarms() -> list[tuple[str, int]]:
+        with vault.db.read() as connection:
+            found = forged.alarms(connection, vault.now_ns())
+        return sorted((each.device, each.minutes) for each in found)
+
+    def ask(device, count: int = 1) -> None:
+        for _ in range(count):
+            with pytest.raises((Denied, Rejected, Unreached)):
+                InlineLink(device, clock, served).state()
+
+    InlineLink(pack.device, clock, served).state()
+    assert alarms() == []
+    made = pack.wearer.seal()  # a record by another key, in a request by the right one
+    pack.lay(replace(made, envelope=sign_record(made.record, SigningKey.generate())))
+    link = InlineLink(pack.device, clock, served)
+    with pytest.raises(Rejected):
+        link.ask("POST", "/api/uploads", asked(pack.card.waiting()[0]))
+    assert alarms() == [("d1", 1)]
+    clock.sleep(60)
+    ask(replace(pack.device, key=SigningKey.generate()), 50)
+    assert alarms() == [("d1", 2)]
+    revoked = make_pack("d2")
+    with vault.db.write() as connection:
+        people.revoke(connection, "d2")
+    ask(revoked.device)
+    for number in range(50):  # names that nobody gave
+        ask(replace(pack.device, name=f"x{number}"))
+    assert alarms() == [("", 1), ("d1", 2), ("d2", 1)]
+    assert pack.rows() == {}
+    clock.sleep(7 * 86_400)
+    assert alarms() == []
+    tally.add(cases=103)
+
+
+def asked(item) -> dict:
+    return {"envelope": item.envelope, "headers": item.headers()}
 
 
 @both

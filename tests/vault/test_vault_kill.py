@@ -1,17 +1,11 @@
-"""The vault killed at each system call of a `complete`: receipt, row and object agree after it."""
+"""The vault killed at each system call of an upload: receipt, row and object agree after it."""
 
 import json
-import os
 import random
-import re
 import shutil
-import signal
-import subprocess
-import time
-from collections import Counter
-from pathlib import Path
 
 import pytest
+import traced
 from faults import FULL, Tally
 
 from firsthand.segment import verify_receipt
@@ -20,101 +14,61 @@ from firsthand.vault.check import check
 from firsthand.vault.vault import Vault
 
 pytestmark = pytest.mark.files
-SHORT = 6  # cases in an ordinary run, of some 400
-
-
-def completing(settings, clock, upload: str, device: str, told: Path) -> int:
-    """A process that stops itself, then completes an upload and writes down the receipt."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        os.kill(os.getpid(), signal.SIGSTOP)
-        vault = Vault(settings, clock)
-        receipt = ingest.complete(vault, upload, device)
-        told.write_text(json.dumps(receipt))
-    finally:
-        os._exit(0)
-
-
-def traced(child: int, *options: str) -> subprocess.CompletedProcess:
-    """Runs a stopped process to its end under strace."""
-    tracer = subprocess.Popen(
-        ["strace", "-f", "-p", str(child), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while "TracerPid:\t0\n" in Path(f"/proc/{child}/status").read_text():
-        if tracer.poll() is not None:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            pytest.skip(f"strace may not trace here: {tracer.communicate()[1]}")
-        time.sleep(0.001)
-    os.kill(child, signal.SIGCONT)
-    out, said = tracer.communicate(timeout=120)
-    os.waitpid(child, 0)
-    return subprocess.CompletedProcess(tracer.args, tracer.returncode, out, said)
-
-
-def calls(child: int, log: Path) -> dict[str, int]:
-    """Each system call of a process that runs to its end, and how often it makes it."""
-    traced(child, "-o", str(log))
-    found: Counter = Counter()
-    for line in log.read_text().splitlines():
-        match = re.match(r"\d+ +([a-z0-9_]+)\(", line)
-        if match:
-            found[match[1]] += 1
-    found.pop("exit_group", None)
-    return found
+SHORT = 8  # cases in an ordinary run
 
 
 @pytest.mark.fault("B1")
-def test_b1_killed_at_each_system_call_of_a_complete_receipt_row_and_object_agree(
-    vault, person, device, clock, tmp_path, tally: Tally
+@pytest.mark.parametrize("stage", ["complete", "open and put"])
+def test_b1_killed_at_each_system_call_of_an_upload_receipt_row_and_object_agree(
+    stage, vault, person, device, clock, tmp_path, tally: Tally
 ):
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed: apt-get install strace")
-    made, upload = _prepare(device)
+    device.hand_in(device.seal({"video": b"before"}))
+    made = device.seal({"video": b"v" * 200_000, "events": b"{}\n"}, start_s=60)
+    if stage == "complete":
+        device.put(made, device.open(made)["upload"])
     settings, key = vault.settings, vault.keyring.log_key().public
     vault.close()
-    ready = tmp_path / "ready"
+    ready, told = tmp_path / "ready", tmp_path / "told.json"
     shutil.copytree(settings.data, ready)
 
-    def fresh() -> None:
+    def work() -> None:
+        """What the server does, from its start on."""
+        device.vault = Vault(settings, clock)
+        upload = device.open(made)["upload"] if stage != "complete" else _id(made)
+        if stage == "complete":
+            told.write_text(json.dumps(ingest.complete(device.vault, upload, device.id)))
+        else:
+            device.put(made, upload)
+            told.write_text("null")
+
+    def start_anew() -> None:
+        told.unlink(missing_ok=True)
         shutil.rmtree(settings.data)
         shutil.copytree(ready, settings.data)
 
-    told = tmp_path / "told.json"
-    counted = calls(completing(settings, clock, upload, device.id, told), tmp_path / "calls")
-    assert {"fsync", "fdatasync", "link", "pwrite64"} <= counted.keys()
-    cases = [(name, number) for name in sorted(counted) for number in range(1, counted[name] + 1)]
+    calls = traced.run(work)
+    wanted = {"complete": {"fsync", "link"}, "open and put": {"fdatasync"}}[stage]
+    assert {"pwrite64"} | wanted <= set(calls)
+    assert told.exists()
+    cases = list(range(1, len(calls) + 1))
     if not FULL:
-        cases = random.Random(8).sample(cases, SHORT)
+        cases = random.Random(8).sample(cases, SHORT // 2)
     killed = 0
-    for name, number in cases:
-        fresh()
-        told.unlink(missing_ok=True)
-        child = completing(settings, clock, upload, device.id, told)
-        inject = f"inject={name}:signal=KILL:when={number}"
-        traced(child, "-o", "/dev/null", "-e", f"trace={name}", "-e", inject)
-        said = told.read_text() if told.exists() else ""
-        killed += not said
-        before = json.loads(said) if said else None
-        _agree(Vault(settings, clock), person, device, made, upload, key, before)
+    for number in cases:
+        start_anew()
+        traced.run(work, kill_at=number)
+        before = json.loads(told.read_text()) if told.exists() and told.read_text() else None
+        killed += not told.exists()
+        _agree(Vault(settings, clock), person, device, made, key, before)
         tally.add()
     assert killed >= len(cases) * 0.9  # the sweep is one: nearly all were cut off before the end
 
 
-def _prepare(device):  # type: ignore[no-untyped-def]
-    device.hand_in(device.seal({"video": b"before"}))
-    made = device.seal({"video": b"v" * 200_000, "events": b"{}\n"}, start_s=60)
-    upload = device.open(made)["upload"]
-    device.put(made, upload)
-    return made, upload
+def _id(made) -> str:  # type: ignore[no-untyped-def]
+    return f"{made.record.seq}-{made.record.hash()}"
 
 
-def _agree(vault, person, device, made, upload, key, before) -> None:  # type: ignore[no-untyped-def]
+def _agree(vault, person, device, made, key, before) -> None:  # type: ignore[no-untyped-def]
     try:
         with vault.db.read() as connection:
             rows = list(catalog.of_person(connection, person.id))

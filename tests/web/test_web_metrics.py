@@ -6,6 +6,7 @@ from rig import call
 from test_web_pages import Strict
 
 from firsthand.cli.device import require_heard
+from firsthand.cli.status import _forged, overview
 from firsthand.errors import Failed
 from firsthand.record.card.card import Card
 from firsthand.record.clock import Clock
@@ -120,3 +121,15 @@ def test_a_vault_that_cannot_be_reached_or_says_no_holds_nothing_up(pi):
     clock.now_ns += round(health.HEARTBEAT_S * 1e9)
     assert pulse.beat(good)
     good.close()
+
+
+def test_what_was_wrongly_signed_is_an_alarm_in_figures_and_status(vault, server, device):
+    assert ("firsthand_device_forged", device.id) not in figures(server)
+    headers = device.sign("GET", "/api/device", b"other bytes")
+    headers["Content-Digest"] = device.sign("GET", "/api/device")["Content-Digest"]
+    assert call(server.url, "GET", "/api/device", None, headers).status == 422
+    assert figures(server)["firsthand_device_forged", device.id] == 1
+    (told,) = overview(vault)["forged"]
+    assert _forged(told).startswith(
+        f"wrongly signed in the name of device {device.id}, in 1 minute"
+    )
