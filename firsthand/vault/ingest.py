@@ -67,11 +67,11 @@ def open_upload(
     part_size = max(PART_SIZE, min(PART_MAX, part_size))
     with vault.db.write() as connection:
         receipt = _settled(vault, connection, record, digest)
-        if receipt is None and record.object_size == 0:
-            receipt = _store(vault, connection, record, digest, "", {}, envelope)
         known = None if receipt is not None else _known(connection, upload)
         if receipt is None and known is None:
             quota.check(connection, vault, record)
+        if receipt is None and record.object_size == 0:
+            receipt = _store(vault, connection, record, digest, "", {}, envelope)
     if receipt is not None:
         return {"receipt": receipt}
     if known is None:

@@ -17,6 +17,9 @@ from firsthand.vault.vault import Vault
 # Two minutes at 100 Mbit/s of video; a minute at full quality has 50 MB.
 MAX_OBJECT = 2 << 30
 GB = 10**9
+# What a record counts at least: its row, slip and log entry take room too, and 1000 GB a day are so
+# 100,000 records. A day of wear has some 900.
+LEAST_BYTES = 10**7
 # What stays free for the database, the log and the journal, which come to 0.1 % of the footage.
 RESERVE_BYTES = 64 << 20
 DAY_NS = 86_400 * 10**9
@@ -36,6 +39,24 @@ class TooMuch(Refused):
 
 def check(connection: Connection, vault: Vault, record: Record) -> None:
     """Returns if its device may begin this upload; TooLarge, TooMuch or StoreFull says why not."""
+    if record.object_size:
+        _check_upload(connection, vault, record)
+    settings, now_ns = vault.settings, vault.now_ns()
+    mine = sa.select(tables.devices.c.id).where(tables.devices.c.person == record.person)
+    limits = (
+        (f"device {record.device}", [record.device], settings.device_gb_a_day),
+        (f"person {record.person}", mine, settings.person_gb_a_day),
+    )
+    for name, devices, limit_gb in limits:
+        taken = _taken(connection, devices, now_ns) + max(record.object_size, LEAST_BYTES)
+        if taken > limit_gb * GB:
+            raise TooMuch(
+                f"{name} may hand in {limit_gb} GB a day, and this would make {taken / GB:.1f} GB",
+                "what waits stays on the card and goes on tomorrow; or raise the limit",
+            )
+
+
+def _check_upload(connection: Connection, vault: Vault, record: Record) -> None:
     settings, now_ns = vault.settings, vault.now_ns()
     if record.object_size > MAX_OBJECT:
         raise TooLarge(
@@ -57,23 +78,12 @@ def check(connection: Connection, vault: Vault, record: Record) -> None:
             f"device {record.device} has {waiting} uploads open",
             "complete those first, or end them",
         )
-    mine = sa.select(tables.devices.c.id).where(tables.devices.c.person == record.person)
-    limits = (
-        (f"device {record.device}", [record.device], settings.device_gb_a_day),
-        (f"person {record.person}", mine, settings.person_gb_a_day),
-    )
-    for name, devices, limit_gb in limits:
-        taken = _taken(connection, devices, now_ns) + record.object_size
-        if taken > limit_gb * GB:
-            raise TooMuch(
-                f"{name} may hand in {limit_gb} GB a day, and this would make {taken / GB:.1f} GB",
-                "what waits stays on the card and goes on tomorrow; or raise the limit",
-            )
 
 
 def note(connection: Connection, device: str, size_bytes: int, now_ns: int) -> None:
     """Counts bytes that were stored."""
     day = catalog.day_of(now_ns)
+    size_bytes = max(size_bytes, LEAST_BYTES)
     where = (intake.c.device == device) & (intake.c.day == day)
     more = intake.update().where(where).values(size_bytes=intake.c.size_bytes + size_bytes)
     if not connection.execute(more).rowcount:

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from firsthand.errors import Error, Failed
 from firsthand.vault import ingest, parts
 from firsthand.vault.vault import Vault
-from firsthand.web.body import IDLE_S
+from firsthand.web.body import IDLE_S, LEAST_BYTES_PER_S
 
 # Of 128 KiB to 2 MiB the best: twice as much falls out of a core's own cache between the socket,
 # the hash and the file, and writing then takes five times the CPU.
@@ -29,6 +29,8 @@ BUFFER = 512 << 10
 # Each holds one buffer, so 128 MiB at most; more go the long way.
 MAX_BODIES = 256
 THREADS = 4  # they wait for the disk
+# A head has some hundred bytes. Who sends it byte by byte holds a connection, of which there are few.
+HEAD_S = 20.0
 
 _START = b"PUT /api/uploads/"
 _TARGET = re.compile(
@@ -45,16 +47,40 @@ def protocol(vault: Vault) -> type[asyncio.Protocol]:
 
     class Protocol(H11Protocol):
         body: _Body | None = None
+        head_timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.await_head()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self.head_came()
+            super().connection_lost(error)
 
         def data_received(self, data: bytes) -> None:
             if data.startswith(_START) and _between_requests(self) and len(under_way) < MAX_BODIES:
                 head = _parse(data)
                 if head is not None:
+                    self.head_came()
                     self._unset_keepalive_if_required()
                     self.body = _Body(self, vault, pool, under_way, head)
                     self.body.begin()
                     return
             super().data_received(data)
+            if self.conn.their_state is h11.IDLE:
+                self.await_head()
+            else:
+                self.head_came()
+
+        def await_head(self) -> None:
+            """A whole head has to come by a time that more bytes of it don't put off."""
+            if self.head_timer is None:
+                self.head_timer = self.loop.call_later(HEAD_S, self.transport.close)
+
+        def head_came(self) -> None:
+            if self.head_timer is not None:
+                self.head_timer.cancel()
+                self.head_timer = None
 
         def shutdown(self) -> None:
             if self.body is None:
@@ -137,7 +163,7 @@ class _Body(asyncio.BufferedProtocol):
         self._buffer = memoryview(b"")
         self._filled, self._left = 0, head.size
         self._failed = self._busy = self._lost = False
-        self._heard_s = self._loop.time()
+        self._heard_s = self._began_s = self._loop.time()
         self._timer = self._loop.call_later(IDLE_S, self._look)
         self.last = head.last
 
@@ -285,9 +311,14 @@ class _Body(asyncio.BufferedProtocol):
             self._writer = None
 
     def _look(self) -> None:
-        """A client that sends nothing for so long is gone; its buffer is wanted by others."""
-        quiet_s = self._loop.time() - self._heard_s
-        if quiet_s >= IDLE_S and not self._busy:
+        """A client that sends nothing for so long is gone; its buffer is wanted by others.
+
+        Nor may it send a byte now and then for ever.
+        """
+        now_s = self._loop.time()
+        quiet_s = now_s - self._heard_s
+        late = now_s - self._began_s >= IDLE_S + self._head.size / LEAST_BYTES_PER_S
+        if (quiet_s >= IDLE_S or late) and not self._busy:
             self._transport.abort()
         else:
             self._timer = self._loop.call_later(max(1.0, IDLE_S - quiet_s), self._look)

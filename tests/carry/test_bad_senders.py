@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import resource
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -21,9 +23,9 @@ from firsthand.errors import Damaged, Error, Refused
 from firsthand.record.home.link import Denied, Rejected, Unreached
 from firsthand.record.home.upload import carry_home
 from firsthand.segment import sign_record
-from firsthand.vault import catalog, forged, fork, ingest
+from firsthand.vault import catalog, forged, fork, ingest, quota
 from firsthand.vault.check import check
-from firsthand.web import body
+from firsthand.web import body, wire
 from firsthand.web.server import Server
 
 
@@ -306,6 +308,7 @@ def test_u15_lying_lengths_and_slow_senders_leave_others_unaffected(
     server, pack, clock, small_parts, monkeypatch, tally
 ):
     monkeypatch.setattr(body, "IDLE_S", 1.0)
+    monkeypatch.setattr(wire, "HEAD_S", 1.0)
     heads = [
         b"Content-Length: 99999999999999",
         b"Content-Length: 99999999999999999999999999",
@@ -325,12 +328,81 @@ def test_u15_lying_lengths_and_slow_senders_leave_others_unaffected(
     device = replace(pack.device, vault_url=server.url)
     assert carry_home(pack.card, device, clock=clock, patience_s=20.0).left == 0
     pack.assert_home()
-    for number, line in enumerate(lines):
-        if number % 2:
-            answer = line.recv(65536)  # refused at once, or after the wait
-            assert answer == b"" or answer.split()[1][:1] == b"4"
-            tally.add()
+    for line in lines:
+        answer = line.recv(65536)  # refused at once or after the wait, or let go without a word
+        assert answer == b"" or answer.split()[1][:1] == b"4"
+        tally.add()
         line.close()
+
+
+@pytest.mark.fault("U15")
+@pytest.mark.parametrize("where", ["nothing", "head", "second head", "part"])
+def test_u15_a_sender_that_dribbles_is_let_go_in_time_however_long_it_goes_on(
+    where, server, vault, device, monkeypatch
+):
+    for module, name, value in ((wire, "HEAD_S", 0.5), (wire, "IDLE_S", 0.5)):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(wire, "LEAST_BYTES_PER_S", 10_000)
+    made = device.seal({"video": bytes(3000)})
+    upload = device.open(made)["upload"]
+    _, (part,) = ingest.missing_parts(vault, upload, device.id)
+    line = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if where == "second head":  # a head that was whole buys no time for the next
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert line.recv(65536).startswith(b"HTTP/1.1 200")
+    if where == "part":
+        head = f"PUT {part['url']} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        line.sendall(f"{head}Content-Length: {part['size']}\r\n\r\n".encode())
+    began, sent = time.monotonic(), 0
+    line.settimeout(0.1)
+    dribble = b"" if where == "nothing" else b"GET /healthz HTTP/1.1\r\nX-Long: " + b"x" * 1000
+    while time.monotonic() - began < 15:
+        try:
+            if sent < len(dribble):
+                line.sendall(dribble[sent : sent + 1])
+                sent += 1
+            if line.recv(100) == b"":
+                break
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+    else:
+        pytest.fail("it is still served")
+    assert time.monotonic() - began < 10
+    line.close()
+    assert device.hand_in(made)["receipt"]["kind"] == "stored"
+
+
+@pytest.mark.fault("U15")
+def test_u15_a_flood_of_tiny_segments_meets_its_quota_and_takes_no_memory(
+    vault, pack, served, clock, person, tally
+):
+    count = 2000 if FULL else 12
+    allowed_gb = count * quota.LEAST_BYTES / quota.GB
+    vault.settings = replace(vault.settings, device_gb_a_day=allowed_gb)
+    served.vault.settings = vault.settings
+    device = pack.wearer
+    device.vault = served.vault
+    for number in range(count):
+        tiny = device.seal({"video": b"x"} if number % 2 else {}, start_s=number, length_s=1)
+        assert device.hand_in(tiny)["receipt"]["kind"] == "stored"
+        if number == count // 2:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kib < 20 << 10
+    assert list(served.vault.store.begun()) == []
+    pack.capture({"video": b"x"}, start_s=count)
+    pack.capture({}, start_s=count + 60)
+    link = InlineLink(pack.device, clock, served)
+    options = {"clock": clock, "link": link, "patience_s": 300.0}
+    done = carry_home(pack.card, pack.device, **options)
+    assert (done.left, done.rejected) == (2, {})  # kept on the card, for tomorrow
+    assert "GB a day" in done.waiting_for
+    clock.sleep(86_400)
+    assert carry_home(pack.card, pack.device, **options).left == 0
+    tally.add(cases=count)
 
 
 @pytest.mark.fault("U16")

@@ -325,8 +325,9 @@ def test_s5_a_full_store_says_507_and_the_device_keeps_its_footage(
 
 
 def test_a_device_that_meets_its_limit_is_told_and_goes_on_tomorrow(
-    vault, person, device, make_device, clock
+    vault, person, device, make_device, clock, monkeypatch
 ):
+    monkeypatch.setattr(quota, "LEAST_BYTES", 0)
     size = len(device.seal().sealed)
     device.seq, device.prev = 1, ""
     vault.settings = replace(vault.settings, uploads_at_once=2)
