@@ -29,7 +29,7 @@ BUFFER = 512 << 10
 # Each holds one buffer, so 128 MiB at most; more go the long way.
 MAX_BODIES = 256
 THREADS = 4  # they wait for the disk
-# A head has some hundred bytes. Who sends it byte by byte holds a connection, of which there are few.
+# A head has some hundred bytes. Who sends it byte by byte holds one of few connections.
 HEAD_S = 20.0
 
 _START = b"PUT /api/uploads/"
