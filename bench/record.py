@@ -32,6 +32,7 @@ MADE_S = 10  # of film are made, and repeated up to the length that is recorded
 AIMS = {"cpu_ratio": 1.3, "overhead_percent": 1.0, "rss_ratio": 1.0, "lost_s": 1.0}
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 KILL_AT_S = 7.3
+LIVE_S = 30
 
 
 def main() -> int:
@@ -74,6 +75,9 @@ def cost(film: Path, folder: Path, seconds: int, turns: int) -> dict:
     ours_s, pyav_s, source_s, seal_s = (
         statistics.median(row["loop_s"] for row in rows) for rows in (ours, pyav, source, seal)
     )
+    live_s = min(LIVE_S, seconds)
+    live = run("ours", film, folder / "live", f"live{live_s}")["loop_s"]
+    pyav_live = run("pyav", film, folder / "pyav_live", syncs, live_s)["loop_s"]
     frames, size = count(str(film))
     assert {row["frames"] for row in ours} == {frames}
     figures = {
@@ -85,6 +89,9 @@ def cost(film: Path, folder: Path, seconds: int, turns: int) -> dict:
         # What a recorder would take that did all that PyAV does, sealed and hashed, and no more.
         "cpu_ratio_floor": round((pyav_s + seal_s) / pyav_s, 2),
         "cpu_ratio_without_reading": round((ours_s - source_s) / (pyav_s - source_s), 2),
+        # In real time most of it is waking up, 30 times a second, with cold caches.
+        "live_cpu_s_per_hour": per_hour(live, live_s),
+        "pyav_live_cpu_s_per_hour": per_hour(pyav_live, live_s),
         "syncs": ours[0]["syncs"],
         "overhead_percent": round(100 * (ours[0]["bytes"] / size - 1), 3),
         "pyav_overhead_percent": round(100 * (pyav[0]["bytes"] / size - 1), 3),
@@ -115,7 +122,7 @@ def run(worker: str, *arguments: object) -> dict:
     """One contender in a process of its own: what it says, its CPU in all and its peak memory."""
     command = [sys.executable, __file__, "--worker", worker, *map(str, arguments)]
     if worker == "ours":
-        command = [sys.executable, "-c", OURS, *map(str, arguments), "offline"]
+        command = [sys.executable, "-c", OURS, *map(str, (*arguments, "offline")[:3])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     said = json.loads(process.stdout.read())
     return said | usage(process)
@@ -151,7 +158,9 @@ from firsthand.age import Identity
 from firsthand.crypto import SigningKey
 from firsthand.record.sealing import part
 from firsthand.record.cameras.av_camera import AvCamera
+from firsthand.record.cameras.watchdog import Watched
 from firsthand.record.card.card import Card
+from firsthand.record.clock import Clock
 from firsthand.record.device import create_device
 from firsthand.record.recorder import record
 
@@ -159,11 +168,13 @@ film, folder, pace = sys.argv[1:]
 
 class Paced(AvCamera):
     def samples(self):
-        began = time.monotonic()
+        began_ns = Clock().boot_ns()
         for sample in super().samples():
-            time.sleep(max(0, began + sample.time_ns / 1e9 - time.monotonic()))
-            print(sample.time_ns, flush=True)
-            yield sample
+            time_ns = sample.time_ns if pace == "paced" else began_ns + sample.time_ns
+            time.sleep(max(0, began_ns + sample.time_ns - Clock().boot_ns()) / 1e9)
+            if pace == "paced":
+                print(time_ns, flush=True)
+            yield sample._replace(time_ns=time_ns)
 
 identity, synced, sync = Identity.generate(), [], part._sync
 part._sync = lambda handle: (synced.append(handle), sync(handle))
@@ -172,27 +183,35 @@ device = create_device(f"{folder}/device", name="d-1", person="p-1",
                        receipt_key=str(SigningKey.generate().public))
 open(f"{folder}/identity", "w").write(str(identity))
 card = Card.create(f"{folder}/card")
-camera = (Paced if pace == "paced" else AvCamera)(f"copy:{film}")
+if pace.startswith("live"):  # under watch, in real time, as on a device
+    camera = Watched("film", lambda: Paced(f"copy:{film}"))
+else:
+    camera = (Paced if pace == "paced" else AvCamera)(f"copy:{film}")
 camera.live = True
+ends = time.monotonic() + float(pace[4:] or 0) if pace.startswith("live") else float("inf")
 began = time.process_time()  # the file is open, and its first picture was looked at, as in each
-done = record(camera, card, device)
+done = record(camera, card, device, stop=lambda: time.monotonic() > ends)
 print(json.dumps({"loop_s": time.process_time() - began, "syncs": len(synced),
                   "frames": done.frames, "bytes": done.size_bytes}))
 """
 
 
-def work_pyav(film: str, folder: str, syncs: str) -> dict:
+def work_pyav(film: str, folder: str, syncs: str, live_s: str = "0") -> dict:
     """PyAV copies the packets into plain fragmented MP4, 60 s a file, synced as often."""
     Path(folder).mkdir()
     frames = count(film)[0]
     every = max(1, frames // int(syncs))
     out, handle, done = None, -1, 0
     with av.open(film) as source:
-        began = time.process_time()
+        began, began_s = time.process_time(), time.monotonic()
         stream = source.streams.video[0]
         for packet in source.demux(stream):
             if not packet.size:
                 continue
+            if float(live_s):
+                time.sleep(max(0, began_s + done / FPS - time.monotonic()))
+                if done >= float(live_s) * FPS:
+                    break
             if done % (60 * FPS) == 0:
                 close(out, handle)
                 path = str(Path(folder) / f"{done}.mp4")

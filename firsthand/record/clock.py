@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # A wall clock before this (November 2023) was never set: a board without a battery starts in 1970.
@@ -46,8 +48,12 @@ class Clock:
 
 def _is_synchronised() -> bool:
     """Whether the kernel says that some time daemon steers its clock."""
+    ask = _adjtimex()
+    return ask is not None and 0 <= ask(ctypes.create_string_buffer(_TIMEX_SIZE)) < _UNSYNCHRONISED
+
+
+@functools.cache  # looked up once: that takes longer than the call, which comes each second
+def _adjtimex() -> Callable[..., int] | None:
     with contextlib.suppress(OSError, AttributeError):  # another system than Linux
-        libc = ctypes.CDLL(None, use_errno=True)
-        state = libc.adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
-        return 0 <= state < _UNSYNCHRONISED
-    return False
+        return ctypes.CDLL(None, use_errno=True).adjtimex  # type: ignore[no-any-return]
+    return None

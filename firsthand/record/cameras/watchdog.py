@@ -231,7 +231,7 @@ class _Inbox:
     """What a reader gave and nobody took yet; when it is full, pictures are dropped and counted."""
 
     def __init__(self, limit_bytes: int, clock: Clock) -> None:
-        self._items: deque[Sample | _Opened | _Over] = deque()
+        self._items: deque[tuple[Sample | _Opened | _Over, int]] = deque()  # with its bytes
         self._limit_bytes, self._size_bytes = limit_bytes, 0
         self._clock = clock
         self._changed = threading.Condition()
@@ -245,13 +245,14 @@ class _Inbox:
         with self._changed:
             if self._closed:
                 return False
-            if isinstance(item, (Picture, Coded)):
+            size = _size_of(item)
+            if isinstance(item, (Coded, Picture)):
                 self.picture_ns = self._clock.boot_ns()
-                if not self._keep(item):
+                if not self._keep(item, size):
                     self._dropped += 1
                     return True
-            self._items.append(item)
-            self._size_bytes += _size_of(item)
+            self._items.append((item, size))
+            self._size_bytes += size
             self._changed.notify()
             return True
 
@@ -262,8 +263,8 @@ class _Inbox:
                 self._changed.wait(timeout_s)
             if not self._items:
                 return None
-            item = self._items.popleft()
-            self._size_bytes -= _size_of(item)
+            item, size = self._items.popleft()
+            self._size_bytes -= size
             return item
 
     def close(self) -> None:
@@ -273,15 +274,15 @@ class _Inbox:
             self._items.clear()
             self._changed.notify()
 
-    def _keep(self, picture: Picture | Coded) -> bool:
-        if self._size_bytes + _size_of(picture) > self._limit_bytes:
+    def _keep(self, picture: Picture | Coded, size: int) -> bool:
+        if self._size_bytes + size > self._limit_bytes:
             return False
         if self._dropped:
             if isinstance(picture, Coded) and not picture.key:
                 return False  # it builds on one that was dropped
             if picture.time_ns - self._kept_ns > DROPPED_S * 1e9:
                 gap = Gap(self._kept_ns, picture.time_ns, "dropped", self._dropped)
-                self._items.append(gap)
+                self._items.append((gap, 0))
             self._dropped = 0
         self._kept_ns = picture.time_ns
         return True
@@ -289,10 +290,10 @@ class _Inbox:
 
 def _size_of(item: "Sample | _Opened | _Over") -> int:
     match item:
-        case Picture():
-            return item.width * item.height * 3 // 2 if item.rgb is None else len(item.rgb)
         case Coded():
             return len(item.data)
+        case Picture():
+            return item.width * item.height * 3 // 2 if item.rgb is None else len(item.rgb)
         case Sound():
             return len(item.pcm)
     return 0
