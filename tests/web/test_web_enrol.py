@@ -270,3 +270,15 @@ def test_a_device_is_enrolled_by_its_own_camera_before_the_vaults_screen(vault, 
     assert started.returncode == 0, errors
     assert "enrolled as " in told
     assert len(list((tmp_path / "pi" / "devices").glob("*/device.json"))) == 1
+
+
+def test_a_device_is_enrolled_by_a_file_that_any_computer_wrote(
+    vault, url, ana, tmp_path, monkeypatch, capsys
+):
+    from firsthand.cli import main
+    from firsthand.record import invitation
+
+    monkeypatch.setattr(invitation, "BOOT", (tmp_path / "none", tmp_path))
+    (tmp_path / invitation.FILE).write_text(f"{url}#{enrol.offer(vault, ana).code}\r\n")
+    assert main(["--data", str(tmp_path / "pi"), "device", "enrol", "--wait"]) == 0
+    assert "enrolled as " in capsys.readouterr().out
