@@ -28,7 +28,7 @@ NOUNS = {
     "release": "The exact data that a run may use.",
     "learn": "Train and evaluate a model on a release.",
     "emulate": "Ask a person's model what comes next, and how true it is.",
-    "simulate": "Simulated people with known habits, as cameras.",
+    "simulate": "People with known habits, and a hard day of a device.",
     "vault": "Stored footage: check it against the catalogue.",
     "audit": "The append-only log, and proofs from it.",
     "status": "What is recorded, stored, lost and withheld.",

@@ -1,5 +1,6 @@
-"""`firsthand simulate`: people with known habits, and the best that any predictor could do."""
+"""`firsthand simulate`: people with known habits, and a hard day of a device."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,10 +9,11 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from firsthand.cli.nouns import exits, noun
-from firsthand.cli.output import progress, say, show_json
-from firsthand.errors import NotFound, Usage
+from firsthand.cli.output import progress, say, show_json, table
+from firsthand.cli.vaults import count, length, when
+from firsthand.errors import Damaged, NotFound, Usage
 
-app = noun("People with known habits, and the best that any predictor of them could do.")
+app = noun("People with known habits, and a hard day of a device, in simulated time.")
 
 # What each file holds, in the words of its header.
 COLUMNS = {
@@ -53,6 +55,87 @@ def people(
     else:
         say(f"{out}: {events} events")
         say(f"{oracle}: the best possible predictor pays {mean:.3f} nats per event")
+
+
+@app.command(epilog=exits(14))
+def day(
+    hours: Annotated[float, typer.Option(min=0.1, max=14, help="How long it is worn.")] = 14.0,
+    seed: Annotated[int, typer.Option(help="Seed of all chance.")] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep the day's data in this new folder."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Wear a device for a day, carry its cards home to a vault, and see whether anything was lost.
+
+    The recorder is killed three times as by power cuts, its clock begins in 1970 each time, a card
+    is full for half an hour, and Wi-Fi is there from 22:00 to 06:00. Recorder, cards, carrier,
+    server and vault are the real ones; a simulated person is seen once a second, and time passes as
+    fast as pictures are taken. The whole day takes some minutes and 7 GB of disk.
+    """
+    from firsthand.simulate.day import live
+
+    with ExitStack() as stack:
+        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "day"
+        move = stack.enter_context(progress("a day", 200))
+        lived = live(
+            folder,
+            _served,
+            hours=hours,
+            seed=seed,
+            tell=lambda phase, share: move(round(100 * (phase != "wear") + 100 * share)),
+        )
+    if json_:
+        show_json(lived.to_json())
+    else:
+        _tell_day(lived, out)
+    if lived.wrong:
+        raise Damaged("; ".join(lived.wrong), "keep the day with --out and look into it")
+
+
+@contextmanager
+def _served(vault: Any) -> Iterator[str]:
+    from firsthand.web.server import Server
+
+    with Server(vault, "127.0.0.1", 0).background() as server:
+        yield server.url
+
+
+def _tell_day(lived: Any, out: Path | None) -> None:
+    rows = [
+        (_clock(hour.start_ns), _minutes(hour.recorded_s), _gaps(hour.gaps)) for hour in lived.hours
+    ]
+    table(["from", "stored", "nothing, and why"], rows, right="stored")
+    gaps_s = sum((each.stop_ns - each.start_ns) / 1e9 for each in lived.gaps)
+    say(
+        f"{length((lived.stop_ns - lived.start_ns) / 1e9)} worn ="
+        f" {length(lived.recorded_s)} stored + {length(gaps_s)} without, each with its reason"
+    )
+    costs = ", ".join(f"{each.lost_s:g} s" for each in lived.cuts)
+    say(f"{count(len(lived.cuts), 'power cut')} lost {costs} of footage")
+    say(
+        f"{lived.stored} of {count(lived.captured, 'record')} stored, {lived.bytes} bytes;"
+        f" all was home at {_clock(lived.home_ns)}, and each object was read again"
+    )
+    say(
+        "between power cuts the device did not know the time: the vault places that at most"
+        f" {lived.placed_off_s:g} s late"
+    )
+    if out is not None:
+        say(f'kept: firsthand --data "{out}" vault check --all')
+
+
+def _clock(time_ns: int) -> str:
+    return when(time_ns)[11:16]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+
+
+def _gaps(gaps: dict[str, float]) -> str:
+    return ", ".join(f"{reason} {_minutes(seconds)}" for reason, seconds in gaps.items())
 
 
 def _write(paths: dict[str, Path], seed: int, people: int, days: int) -> tuple[int, float]:

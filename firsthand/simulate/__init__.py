@@ -1,1 +1,1 @@
-"""People with known habits in a small house, as a camera sees them; and links that break."""
+"""People with known habits in a small house, as a camera sees them; links that break; a hard day."""

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand.db import metadata
-from firsthand.errors import Damaged, NotFound
-from firsthand.segment import Record
+from firsthand.errors import NotFound
 
-OVERDUE_NS = 7 * 86_400 * 10**9
+DAY_NS = 86_400 * 10**9
+OVERDUE_NS = 7 * DAY_NS
 segments = sa.Table(
     "segment",
     metadata,
@@ -286,11 +286,13 @@ def days(connection: Connection, person: str) -> Sequence[tuple[str, int, int]]:
     """(day, segments, footage in ns) for each UTC day with footage of a person."""
     # PostgreSQL's sum of whole numbers is a decimal one.
     length = sa.cast(sa.func.sum(segments.c.stop_ns - segments.c.start_ns), sa.BigInteger)
-    query = sa.select(segments.c.day, sa.func.count(), length).where(
+    # By where they are placed now: the column `day` names the key under which a segment was sealed.
+    number = segments.c.start_ns // DAY_NS
+    query = sa.select(number.label("number"), sa.func.count(), length).where(
         segments.c.person == person, segments.c.kind == "segment", segments.c.state == "stored"
     )
-    rows = connection.execute(query.group_by(segments.c.day).order_by(segments.c.day))
-    return [(row[0], row[1], row[2]) for row in rows]
+    rows = connection.execute(query.group_by("number").order_by("number"))
+    return [(day_of(row[0] * DAY_NS), row[1], row[2]) for row in rows]
 
 
 def parts_of(connection: Connection, segment: str) -> dict[str, StoredPart]:
@@ -312,40 +314,6 @@ def insert(connection: Connection, segment: Segment, listed: Sequence[StoredPart
     connection.execute(segments.insert().values(**vars(segment)))
     for part in listed:
         connection.execute(parts.insert().values(**vars(part)))
-
-
-def wall_interval(connection: Connection, record: Record, now_ns: int) -> tuple[int, int]:
-    """Wall-clock bounds in ns of a record; never empty, so that a withhold can touch it.
-
-    A device that did not know the time is placed by its own session: at the offset of a record
-    already held that did, else of any, else as if the record had ended now. Damaged if that lies
-    out of all range.
-    """
-    length_ns = max(1, record.boot_ns_end - record.boot_ns_start)
-    start_ns = record.wall_ns_start
-    if not _told(record.to_json()):
-        placed_ns = _place(connection, record)
-        own_ns = start_ns if start_ns > 0 else now_ns - length_ns
-        start_ns = own_ns if placed_ns is None else placed_ns
-    if not -(2**63) <= start_ns < start_ns + length_ns < 2**63:
-        raise Damaged(f"record {record.seq} of {record.device} names a time out of range")
-    return start_ns, start_ns + length_ns
-
-
-def _place(connection: Connection, record: Record) -> int | None:
-    query = sa.select(segments.c.start_ns, segments.c.record).where(
-        segments.c.device == record.device, segments.c.session == record.session
-    )
-    rows = connection.execute(query.order_by(segments.c.seq)).all()
-    if not rows:
-        return None
-    known = next((row for row in rows if _told(row.record)), rows[0])
-    return known.start_ns + record.boot_ns_start - known.record["boot_ns_start"]
-
-
-def _told(record: dict[str, Any]) -> bool:
-    """Whether the device had the time from a clock that runs while it is off, or from outside."""
-    return record["wall_quality"] in ("rtc", "ntp", "gps") and record["wall_ns_start"] > 0
 
 
 def overdue_records(connection: Connection, person: str, now_ns: int) -> list[tuple[str, int]]:

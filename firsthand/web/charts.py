@@ -16,6 +16,9 @@ DEFS = (
     '<pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse"'
     ' patternTransform="rotate(45)"><rect class="hatch-ground" width="6" height="6"/>'
     '<rect class="hatch-line" width="2.5" height="6"/></pattern>'
+    '<pattern id="lines" width="5" height="5" patternUnits="userSpaceOnUse">'
+    '<rect class="lines-ground" width="5" height="5"/>'
+    '<rect class="lines-line" width="2" height="5"/></pattern>'
     '<pattern id="dots" width="6" height="6" patternUnits="userSpaceOnUse">'
     '<rect class="dots-ground" width="6" height="6"/>'
     '<circle class="dots-dot" cx="3" cy="3" r="1.3"/></pattern>'
@@ -23,7 +26,7 @@ DEFS = (
     '<rect class="cross-ground" width="7" height="7"/>'
     '<path class="cross-line" d="M0 0L7 7M7 0L0 7"/></pattern></defs></svg>'
 )
-FILLS = {"withheld": "url(#hatch)", "deleted": "url(#dots)", "failed": "url(#cross)"}
+PATTERNS = {"waiting": "lines", "withheld": "hatch", "deleted": "dots", "failed": "cross"}
 
 
 @dataclass(frozen=True)
@@ -182,8 +185,8 @@ def nice_ticks(top: float, count: int = 5) -> list[float]:
 
 
 def _fill(kind: str) -> str:
-    pattern = FILLS.get(kind.split()[0])
-    return f' fill="{pattern}"' if pattern else ""
+    pattern = PATTERNS.get(kind.split()[0])
+    return f' fill="url(#{pattern})"' if pattern else ""
 
 
 def _role(spans: Sequence[Span]) -> str:

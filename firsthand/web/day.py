@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from firsthand.consent import people, withhold
 from firsthand.segment import iter_events
 from firsthand.vault import catalog
+from firsthand.vault.account import Stretch, account
 from firsthand.vault.vault import Vault
 from firsthand.web import charts, timeline
 from firsthand.web.page import clock, date, render
@@ -49,7 +50,7 @@ def day_page(request: Request, person: str, day: str, at: str | None = None) -> 
     with vault.db.read() as connection:
         found = people.find(connection, person)
         segments = list(catalog.of_person(connection, found.id, start_ns, stop_ns))
-        stretches = timeline.stretches(connection, found.id, start_ns, stop_ns)
+        stretches = account(connection, found.id, start_ns, stop_ns, vault.now_ns())
         days = [row[0] for row in catalog.days(connection, found.id)]
         kept_back = withhold.of(connection, found.id)
     at_ns = timeline.parse_time(day, at) if at else _begin(segments, start_ns)
@@ -60,7 +61,7 @@ def day_page(request: Request, person: str, day: str, at: str | None = None) -> 
     withheld = current is not None and _kept(current, kept_back)
     if current is not None and not withheld and "events" in _parts(current):
         events = _events(request.app.state.opened.read(current, "events"), current)
-    hours = timeline.hours_of([*stretches, timeline.Stretch("off", at_ns, at_ns + 1)], start_ns)
+    hours = timeline.hours_of([*stretches, Stretch("off", at_ns, at_ns + 1)], start_ns)
     return render(
         "day.html",
         person=found,
@@ -102,9 +103,9 @@ def _begin(segments: list[catalog.Segment], start_ns: int) -> int:
     return max(segments[0].start_ns, start_ns) if segments else start_ns
 
 
-def _nothing_at(at_ns: int) -> timeline.Stretch:
+def _nothing_at(at_ns: int) -> Stretch:
     begin = at_ns - at_ns % MINUTE_NS
-    return timeline.Stretch("off", begin, begin + MINUTE_NS)
+    return Stretch("off", begin, begin + MINUTE_NS)
 
 
 def _parts(segment: catalog.Segment) -> set[str]:
@@ -136,7 +137,7 @@ def _events(data: bytes, segment: catalog.Segment) -> list[Event]:
 
 
 def _hour_strip(
-    stretches: list[timeline.Stretch],
+    stretches: list[Stretch],
     segments: list[catalog.Segment],
     hour_ns: int,
     at_ns: int,
@@ -160,7 +161,7 @@ def _hour_strip(
 
 
 def _day_strip(
-    stretches: list[timeline.Stretch], start_ns: int, hours: tuple[int, int], at_ns: int, day: str
+    stretches: list[Stretch], start_ns: int, hours: tuple[int, int], at_ns: int, day: str
 ) -> str:
     begin, end = (start_ns + hour * timeline.HOUR_NS for hour in hours)
     return charts.strip(

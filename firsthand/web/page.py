@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from firsthand.consent.terms.vocabulary import words
 from firsthand.errors import Error
 from firsthand.web import charts
-from firsthand.web.timeline import KINDS
+from firsthand.web.timeline import KINDS, why
 
 HERE = Path(__file__).parent
 DAY_NS = 86_400 * 10**9
@@ -70,6 +70,7 @@ _environment.filters |= {
     "length": length,
     "size": size,
     "words": words,
+    "why": why,
     "count": len,
     "markup": charts.markup,
 }

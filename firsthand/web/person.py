@@ -19,6 +19,7 @@ from firsthand.consent.terms.vocabulary import PERMISSIONS
 from firsthand.errors import Usage
 from firsthand.release.tables import names, releases
 from firsthand.vault import catalog
+from firsthand.vault.account import Stretch, account
 from firsthand.vault.vault import Vault
 from firsthand.web import charts, control, timeline
 from firsthand.web.body import read_form
@@ -50,7 +51,7 @@ def person_page(
     with vault.db.read() as connection:
         found = people.find(connection, person)
         listed = [row for row in catalog.days(connection, found.id) if row[0] < before]
-        days, hours = _days(connection, found.id, listed[-DAYS:])
+        days, hours = _days(connection, found.id, listed[-DAYS:], now_ns)
         lines, next_log = history(connection, found.id, log_before)
         values: dict[str, Any] = {
             "person": found,
@@ -147,13 +148,14 @@ def _time(text: str) -> int:
 
 
 def _days(
-    connection: Connection, person: str, listed: list[tuple[str, int, int]]
+    connection: Connection, person: str, listed: list[tuple[str, int, int]], now_ns: int
 ) -> tuple[list[Day], tuple[int, int]]:
     """The days, newest first, all strips over the same hours of the day; and these hours."""
     found = {}
     for day, _, _ in listed:
         start_ns = timeline.day_start(day)
-        found[day] = timeline.stretches(connection, person, start_ns, start_ns + timeline.DAY_NS)
+        stop_ns = start_ns + timeline.DAY_NS
+        found[day] = account(connection, person, start_ns, stop_ns, now_ns)
     each = [timeline.hours_of(found[day], timeline.day_start(day)) for day in found]
     hours = (min((h[0] for h in each), default=0), max((h[1] for h in each), default=24))
     days = []
@@ -171,9 +173,9 @@ def _days(
     return days, hours
 
 
-def span_of(stretch: timeline.Stretch) -> charts.Span:
+def span_of(stretch: Stretch) -> charts.Span:
     """A stretch of time as it is drawn."""
-    why = f": {stretch.reason}" if stretch.reason else ""
+    why = f": {timeline.why(stretch.reason)}" if stretch.reason else ""
     title = (
         f"{clock(stretch.start_ns)} to {clock(stretch.stop_ns)} {timeline.KINDS[stretch.kind]}{why}"
     )

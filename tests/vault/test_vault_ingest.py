@@ -545,15 +545,6 @@ def test_a_clock_that_stood_still_is_not_believed_over_one_that_ran(
     assert held(vault, person)[0].start_ns == clock.now_ns + 120 * SECOND_NS
 
 
-def test_with_no_time_in_the_session_a_record_ends_now(vault, person, device, clock):
-    device.hand_in(device.seal(**unsure(0)))
-    device.hand_in(device.seal(**unsure(60, session="boot2")))
-    assert [segment.stop_ns for segment in held(vault, person)] == [clock.now_ns] * 2
-    # What follows keeps its distance within its session.
-    device.hand_in(device.seal(**unsure(60)))
-    assert max(segment.stop_ns for segment in held(vault, person)) == clock.now_ns + MINUTE_NS
-
-
 def test_a_segment_of_no_length_can_still_be_touched(vault, person, device, clock):
     device.hand_in(device.seal(length_s=0))
     with vault.db.read() as connection:

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firsthand.errors import NotFound, Usage
-from firsthand.web import charts, timeline
+from firsthand.vault import account
+from firsthand.vault.account import Stretch, join
+from firsthand.web import charts
 from firsthand.web.page import length, size
-from firsthand.web.timeline import HOUR_NS, Stretch, day_start, hours_of, join, parse_time
+from firsthand.web.timeline import HOUR_NS, day_start, hours_of, parse_time
 
 DAY = day_start("2026-11-01")
 
@@ -38,7 +40,7 @@ def test_neighbours_of_one_kind_are_one_stretch():
 
 
 def test_a_real_gap_between_recordings_stays_a_gap():
-    found = [Stretch("recorded", 0, 60), Stretch("recorded", 60 + timeline.JOIN_NS + 1, 2**40)]
+    found = [Stretch("recorded", 0, 60), Stretch("recorded", 60 + account.JOIN_NS + 1, 2**40)]
     assert join(found) == found
 
 

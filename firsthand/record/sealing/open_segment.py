@@ -19,7 +19,7 @@ from firsthand.record.device import Device
 from firsthand.record.durable import write_durably
 from firsthand.record.sealing import mp4
 from firsthand.record.sealing.encode import Footage, Fragment, as_frame, still
-from firsthand.record.sealing.opening import Opening, mark
+from firsthand.record.sealing.opening import MARK, Opening, mark
 from firsthand.record.sealing.part import CLOSED, FILE_MODE, PartWriter, Secret, hash_object
 from firsthand.segment import MOTION, PARTS, Part, Record, pack_events, pack_motion
 
@@ -27,6 +27,7 @@ MOTION_ROWS = 64  # of a camera that isn't live are sealed at once
 # How often a live picture is judged. A coded one must be decoded for it (20 ms at 2304x1296, on a
 # Pi more), so it's the one of the still: once a segment.
 JUDGE_S = 1.0
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has fsync only
 
 
 class OpenSegment:
@@ -74,6 +75,7 @@ class OpenSegment:
         data = vars(self._opening) | {"v": 1, "headers": headers_json(headers)}
         write_durably(folder / "opening.json", canonical(data))
         self._mark = os.open(folder / "mark", os.O_WRONLY | os.O_CREAT, FILE_MODE)
+        os.pwrite(self._mark, bytes(MARK.size), 0)  # so that it never grows under a sync
 
     @property
     def stop_ns(self) -> int:
@@ -246,6 +248,9 @@ class OpenSegment:
             reached = self._unsealed.popleft()
         if reached:
             self._write_mark(*reached[1:])
+            if self._live:
+                # Else a power cut leaves the footage, and a record by which it has no length.
+                _sync(self._mark)
 
     def _write_mark(self, boot_ns: int, frames: int) -> None:
         os.pwrite(self._mark, mark(boot_ns, frames, self._writers["video"].file_size), 0)

@@ -1,0 +1,195 @@
+"""Placing in time what a device recorded while it did not know the time.
+
+A record that knew the time is placed by itself. One that did not, by its session's boot clock; and
+a session in which no record knew it, by the device's next one. If that one's boot clock went on, it
+is the same clock. If it began anew, the session ended at the latest there: it is placed as if power
+had come back at once. What the device signed is never changed. Only where the catalogue places it
+is, as more comes to be known.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from firsthand.consent.tables import devices
+from firsthand.db import metadata
+from firsthand.errors import Damaged
+from firsthand.segment import Record
+from firsthand.vault.catalog import segments
+
+sessions = sa.Table(
+    "device_session",
+    metadata,
+    sa.Column("device", sa.String, primary_key=True),
+    sa.Column("session", sa.String, primary_key=True),
+    sa.Column("first_seq", sa.BigInteger, nullable=False),
+    sa.Column("begun_ns", sa.BigInteger, nullable=False),  # where its boot clock is seen first
+    sa.Column("boot_ns", sa.BigInteger, nullable=False),  # and how far
+    sa.Column("zero_ns", sa.BigInteger, nullable=False),  # the wall clock where it began
+    sa.Column("told", sa.Boolean, nullable=False),  # by a record of it
+    sa.Index("device_session_in_order", "device", "first_seq"),
+)
+TOLD = ("rtc", "ntp", "gps")  # by a clock that runs while the device is off, or from outside
+
+
+def told(record: Record) -> bool:
+    """Whether the device knew the time when it made this record."""
+    return record.wall_quality in TOLD and record.wall_ns_start > 0
+
+
+def interval(connection: Connection, record: Record, now_ns: int) -> tuple[int, int]:
+    """Wall-clock bounds in ns of a record; never empty, so that a withhold can touch it.
+
+    Damaged if they lie out of all range.
+    """
+    length_ns = max(1, record.boot_ns_end - record.boot_ns_start)
+    start_ns = record.wall_ns_start
+    if not told(record):
+        held = _find(connection, record)
+        if held is not None and (held.told or record.boot_ns_end <= held.boot_ns):
+            zero_ns = held.zero_ns
+        else:
+            zero_ns = _guess(connection, record, record.boot_ns_end, now_ns, held)
+        start_ns = zero_ns + record.boot_ns_start
+    zero_ns = start_ns - record.boot_ns_start
+    if not -(2**63) <= min(start_ns, zero_ns) <= max(start_ns + length_ns, zero_ns) < 2**63:
+        raise Damaged(f"record {record.seq} of {record.device} names a time out of range")
+    return start_ns, start_ns + length_ns
+
+
+def learn(connection: Connection, record: Record, now_ns: int) -> tuple[int, int]:
+    """The same, for a record that is taken in: what it tells moves those that were placed without.
+
+    Damaged, and nothing is moved, if they lie out of all range.
+    """
+    bounds = interval(connection, record, now_ns)
+    if not record.boot_ns_end:
+        return bounds  # only its number was taken before a cut: it says nothing of any clock
+    held = _find(connection, record)
+    if told(record):
+        zero_ns, knows = record.wall_ns_start - record.boot_ns_start, True
+        if held is not None and held.told:
+            zero_ns = held.zero_ns  # a clock that was set later places only what came after
+    else:
+        reach_ns = max(record.boot_ns_end, held.boot_ns if held is not None else 0)
+        knows = held is not None and held.told
+        if held is not None and held.told:
+            zero_ns = held.zero_ns
+        else:
+            zero_ns = _guess(connection, record, reach_ns, now_ns, held)
+    if held is None:
+        row = {"device": record.device, "session": record.session, "first_seq": record.seq}
+        row |= {"begun_ns": record.boot_ns_start, "boot_ns": record.boot_ns_end}
+        row |= {"zero_ns": zero_ns, "told": knows}
+        connection.execute(sessions.insert().values(**row))
+    else:
+        changes = {
+            "first_seq": min(held.first_seq, record.seq),
+            "begun_ns": min(held.begun_ns, record.boot_ns_start),
+            "boot_ns": max(held.boot_ns, record.boot_ns_end),
+            "zero_ns": zero_ns,
+            "told": knows,
+        }
+        # Of a session that knows the time only the beginning matters: no write for each segment.
+        names = ["first_seq", "begun_ns", "zero_ns", "told"] + ([] if knows else ["boot_ns"])
+        if any(getattr(held, name) != changes[name] for name in names):
+            connection.execute(_where(sessions.update(), held).values(**changes))
+        _move(connection, held, zero_ns - held.zero_ns)
+    if held is None or held.zero_ns != zero_ns or held.begun_ns > record.boot_ns_start:
+        _settle_before(connection, record.device, record.seq, record.session)
+    return interval(connection, record, now_ns)
+
+
+def forget(connection: Connection, person: str) -> None:
+    """Takes away what is known of the sessions of a person's devices."""
+    mine = sa.select(devices.c.id).where(devices.c.person == person)
+    connection.execute(sessions.delete().where(sessions.c.device.in_(mine)))
+
+
+def rebuild(connection: Connection, now_ns: int) -> None:
+    """Places all records anew from what they say, as after a recovery."""
+    connection.execute(sessions.delete())
+    query = sa.select(segments.c.record).order_by(segments.c.device, segments.c.seq)
+    for row in connection.execute(query).all():
+        learn(connection, Record.from_json(row.record), now_ns)
+    query = sa.select(segments.c.id, segments.c.record, segments.c.start_ns)
+    for row in connection.execute(query.where(_untold())).all():
+        start_ns, stop_ns = interval(connection, Record.from_json(row.record), now_ns)
+        if start_ns != row.start_ns:
+            change = segments.update().where(segments.c.id == row.id)
+            connection.execute(change.values(start_ns=start_ns, stop_ns=stop_ns))
+
+
+def _guess(
+    connection: Connection,
+    record: Record,
+    reach_ns: int,
+    now_ns: int,
+    held: sa.Row | None = None,
+) -> int:
+    """Where the boot clock of a session began that does not know the time."""
+    after = _next(connection, record.device, record.seq, record.session)
+    if after is not None:
+        return _by(after, reach_ns)
+    # A fake clock stands where the device was last seen off: later than that, and not after now.
+    fake_ns = record.wall_ns_start - record.boot_ns_start if record.wall_ns_start > 0 else None
+    known_ns = held.zero_ns if held is not None else fake_ns
+    latest_ns = now_ns - reach_ns
+    return latest_ns if known_ns is None else min(known_ns, latest_ns)
+
+
+def _by(after: sa.Row, reach_ns: int) -> int:
+    """Where a boot clock began that is known up to reach_ns, by the session that came after."""
+    went_on = after.begun_ns >= reach_ns
+    return after.zero_ns if went_on else after.zero_ns - reach_ns
+
+
+def _settle_before(connection: Connection, device: str, seq: int, session: str) -> None:
+    """Moves the sessions before one that was placed, back to the first that knows the time."""
+    for held in _before(connection, device, seq, session):
+        after = _next(connection, device, held.first_seq, held.session)
+        if held.told or after is None:
+            return
+        zero_ns = _by(after, held.boot_ns)
+        if zero_ns == held.zero_ns:
+            return
+        connection.execute(_where(sessions.update(), held).values(zero_ns=zero_ns))
+        _move(connection, held, zero_ns - held.zero_ns)
+
+
+def _move(connection: Connection, held: sa.Row, by_ns: int) -> None:
+    if by_ns:
+        change = segments.update().where(
+            segments.c.device == held.device,
+            segments.c.seq >= held.first_seq,
+            segments.c.session == held.session,
+            _untold(),
+        )
+        columns = segments.c.start_ns, segments.c.stop_ns
+        connection.execute(change.values({each: each + by_ns for each in columns}))
+
+
+def _untold() -> sa.ColumnElement[bool]:
+    return segments.c.record["wall_quality"].as_string().not_in(TOLD)
+
+
+def _find(connection: Connection, record: Record) -> sa.Row | None:
+    where = (sessions.c.device == record.device) & (sessions.c.session == record.session)
+    return connection.execute(sa.select(sessions).where(where)).first()
+
+
+def _next(connection: Connection, device: str, seq: int, session: str) -> sa.Row | None:
+    query = sa.select(sessions).where(sessions.c.device == device, sessions.c.first_seq > seq)
+    query = query.where(sessions.c.session != session).order_by(sessions.c.first_seq).limit(1)
+    return connection.execute(query).first()
+
+
+def _before(connection: Connection, device: str, seq: int, session: str) -> Sequence[sa.Row]:
+    query = sa.select(sessions).where(sessions.c.device == device, sessions.c.first_seq < seq)
+    query = query.where(sessions.c.session != session).order_by(sessions.c.first_seq.desc())
+    return connection.execute(query.limit(100)).all()
+
+
+def _where(statement: sa.Update, held: sa.Row) -> sa.Update:
+    return statement.where(sessions.c.device == held.device, sessions.c.session == held.session)

@@ -1,0 +1,145 @@
+"""Sessions of a device that does not know the time, placed by those that do."""
+
+import itertools
+
+import pytest
+from faults import FULL
+
+from firsthand.vault import catalog, place
+
+SECOND_NS = 10**9
+MINUTE_NS = 60 * SECOND_NS
+HOUR_NS = 60 * MINUTE_NS
+UNKNOWN = {"wall_ns_start": 0, "wall_ns_end": 0, "wall_quality": "none"}
+
+
+def held(vault, person):
+    with vault.db.read() as connection:
+        rows = [*catalog.of_person(connection, person.id), *catalog.gaps(connection, person.id)]
+        return sorted(rows, key=lambda row: row.start_ns)
+
+
+def starts(vault, person):
+    """Where each record of a person is placed, by number."""
+    return {segment.seq: segment.start_ns for segment in held(vault, person)}
+
+
+def minutes(device, session, first, count, plain=None, **changes):
+    """Some minutes of one session, made one after the other."""
+    return [
+        device.seal(plain, start_s=60 * number, session=session, **changes)
+        for number in range(first, first + count)
+    ]
+
+
+def test_with_no_time_at_all_a_session_ends_now_and_the_one_before_it_where_it_began(
+    vault, person, device, clock
+):
+    early, late = minutes(device, "a", 0, 2, **UNKNOWN), minutes(device, "b", 0, 3, **UNKNOWN)
+    for made in [*early, *late]:
+        device.hand_in(made)
+    # The boot clock of each stands at 5 s where its first record begins.
+    begun_ns = clock.now_ns - 185 * SECOND_NS
+    found = held(vault, person)
+    assert max(segment.stop_ns for segment in found) == clock.now_ns
+    assert [segment.stop_ns for segment in found if segment.session == "a"][-1] == begun_ns
+    # Between two minutes of a session, nothing; between the sessions, the time that booting took.
+    stops = [segment.stop_ns for segment in found]
+    later = [segment.start_ns for segment in found[1:]]
+    gaps = [start - stop for start, stop in zip(later, stops, strict=False)]
+    assert gaps == [0, 5 * SECOND_NS, 0, 0]
+
+
+@pytest.mark.fault("D16")
+def test_d16_four_boots_in_1970_fall_into_place_in_whatever_order_they_come(
+    vault, make_device, clock
+):
+    """Only the last one learned the time; each order of arrival gives the same day."""
+    found = set()
+    orders = list(itertools.permutations(range(4)))
+    for number, order in enumerate(orders if FULL else orders[::7]):
+        person = vault.add_person(f"p{number}")
+        device = make_device(person, f"d{number}")
+        made = [minutes(device, name, 0, 2, {}, **UNKNOWN) for name in "abc"]
+        made.append(minutes(device, "d", 0, 1, {}, **UNKNOWN) + minutes(device, "d", 1, 1, {}))
+        for place_ in order:
+            for each in made[place_]:
+                device.hand_in(each)
+        found.add(tuple(at - clock.now_ns for _, at in sorted(starts(vault, person).items())))
+    (one,) = found
+    boot_ns = -5 * SECOND_NS  # of the last: its second record knew the time, 65 s after
+    last = [0, MINUTE_NS]
+    third = [boot_ns - 2 * MINUTE_NS, boot_ns - MINUTE_NS]
+    before = [at + boot_ns - 2 * MINUTE_NS for at in third]
+    first = [at + boot_ns - 2 * MINUTE_NS for at in before]
+    assert list(one) == [*first, *before, *third, *last]
+
+
+def test_what_was_signed_stays_as_it_was(vault, person, device):
+    late = minutes(device, "a", 0, 1, **UNKNOWN)[0]
+    device.hand_in(late)
+    device.hand_in(device.seal(start_s=60, session="a"))
+    with vault.db.read() as connection:
+        row = catalog.find_record(connection, device.id, late.record.seq)
+    assert row.record == late.record.to_json()
+    assert row.record_hash == late.record.hash()
+
+
+def test_a_segment_that_was_moved_to_another_day_still_opens_and_is_erased_with_that_day(
+    vault, person, device, clock
+):
+    from firsthand.consent import erasure
+    from firsthand.vault import reading
+    from firsthand.vault.erase import carry_out
+
+    clock.now_ns += 20 * HOUR_NS  # it comes home the day after
+    device.hand_in(device.seal({"video": b"moved"}, **UNKNOWN))
+    (segment,) = held(vault, person)
+    before = segment.day
+    device.hand_in(device.seal({"video": b"told"}, start_s=60))
+    first, second = held(vault, person)
+    assert catalog.day_of(first.start_ns) < before
+    with vault.db.read() as connection:
+        assert [row[:2] for row in catalog.days(connection, person.id)] == [(second.day, 2)]
+    assert reading.read_part(vault, first.id, "video", "self", "x") == b"moved"
+    with vault.db.write() as connection:
+        order = erasure.order(connection, person, (first.start_ns, first.stop_ns), clock.now_ns)
+    assert carry_out(vault, order)["segments"] == 1
+    (left,) = held(vault, person)
+    assert reading.read_part(vault, left.id, "video", "self", "x") == b"told"
+
+
+def test_all_can_be_placed_anew_from_the_records_alone(vault, person, device, clock):
+    for name in "ab":
+        for made in minutes(device, name, 0, 2, **UNKNOWN):
+            device.hand_in(made)
+    device.hand_in(device.seal(start_s=120, session="c"))
+    before = starts(vault, person)
+    with vault.db.write() as connection:
+        moved = catalog.segments.update().where(catalog.segments.c.seq < 5)
+        columns = catalog.segments.c.start_ns, catalog.segments.c.stop_ns
+        connection.execute(moved.values({each: each + HOUR_NS for each in columns}))
+        place.rebuild(connection, clock.now_ns)
+    assert starts(vault, person) == before
+
+
+def test_a_number_that_was_only_taken_before_a_cut_moves_nothing(vault, person, device):
+    for made in minutes(device, "a", 0, 2, **UNKNOWN):
+        device.hand_in(made)
+    blank = {"boot_ns_start": 0, "boot_ns_end": 0, "reason": "cut"} | UNKNOWN
+    device.hand_in(device.seal({}, session="b", **blank))
+    for made in [*minutes(device, "b", 5, 1, **UNKNOWN), *minutes(device, "b", 6, 1)]:
+        device.hand_in(made)
+    found = [row for row in held(vault, person) if row.record["boot_ns_end"]]
+    begun_ns = found[-1].start_ns - 6 * MINUTE_NS
+    assert [row.start_ns - begun_ns for row in found] == [at * MINUTE_NS for at in (0, 1, 5, 6)]
+
+
+def test_a_recorder_that_was_started_again_goes_on_by_the_same_boot_clock(
+    vault, person, device, clock
+):
+    """Between the two, three minutes in which the card was changed, say."""
+    for made in [*minutes(device, "a", 0, 2, **UNKNOWN), *minutes(device, "b", 5, 2)]:
+        device.hand_in(made)
+    found = held(vault, person)
+    assert [row.start_ns - clock.now_ns for row in found] == [at * MINUTE_NS for at in (0, 1, 5, 6)]
