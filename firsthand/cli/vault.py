@@ -11,9 +11,11 @@ import typer
 from firsthand.cli import invocation
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json
-from firsthand.cli.vaults import count, opened, when
+from firsthand.cli.vaults import count, moment, opened, when
+from firsthand.consent import people
 from firsthand.errors import Damaged, Partial, Usage
 from firsthand.release.trace import releases_with
+from firsthand.vault import ask
 from firsthand.vault import check as checking
 from firsthand.vault import repair as repairing
 from firsthand.vault.recover import recover as bring_up
@@ -113,6 +115,37 @@ def recover(json_: Json = False) -> None:
             f"{count(len(done.left), 'item')} of the journal could not be used",
             'run "firsthand vault check" to see what is missing',
         )
+
+
+@app.command(epilog=exits(10, 13))
+def want(
+    person: Annotated[str, typer.Argument(help="Name or id.")],
+    start: Annotated[str, typer.Argument(help="2026-01-05T08:30:00, UTC without a zone.")] = "",
+    stop: Annotated[str, typer.Argument(help="Where it ends.")] = "",
+    drop: Annotated[str, typer.Option(metavar="ID", help="Take one back.")] = "",
+    json_: Json = False,
+) -> None:
+    """Ask for an interval first: what of it is still on a card comes home before all else.
+
+    The devices hear of it in the answers that they get anyway. Without an interval, list what is
+    wanted.
+    """
+    if bool(start) != bool(stop):
+        raise Usage("an interval has two ends", "give START and STOP, or neither")
+    with opened() as vault, vault.db.write() as connection:
+        found = people.find(connection, person)
+        if drop:
+            ask.take_back(connection, found, drop)
+        if start:
+            ask.want(connection, found, moment(start), moment(stop), vault.now_ns())
+        listed = ask.wanted(connection, found.id, vault.now_ns())
+    if json_:
+        show_json([vars(each) for each in listed])
+        return
+    for each in listed:
+        say(f"{each.id}: {when(each.start_ns)} to {when(each.stop_ns)} UTC comes first")
+    if not listed:
+        say("nothing is wanted first")
 
 
 def parse_budget(text: str) -> checking.Budget:

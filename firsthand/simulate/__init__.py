@@ -1,1 +1,1 @@
-"""People with known habits in a small house, as a camera sees them; links that break; a hard day."""
+"""People with known habits, as a camera sees them; links that break; a hard day of a device."""

@@ -287,7 +287,7 @@ def _judge(vault: Vault, pack: _Pack, records: list[Record], home_ns: int) -> Li
             record.hash(): catalog.find_record(connection, record.device, record.seq)
             for record in records
         }
-        stretches = account(connection, person.id, start_ns - HOUR_NS, stop_ns + HOUR_NS, home_ns)
+        stretches = account(connection, person.id, start_ns - HOUR_NS, stop_ns + HOUR_NS)
         missing = catalog.missing_records(connection, person.id)
     stored = [row for digest, row in held.items() if row and row.record_hash == digest]
     found = check(vault)

@@ -41,9 +41,16 @@ class Stretch:
 
 
 def account(
-    connection: Connection, person: str, start_ns: int, stop_ns: int, now_ns: int
+    connection: Connection,
+    person: str,
+    start_ns: int,
+    stop_ns: int,
+    announced: Sequence[Stretch] = (),
 ) -> list[Stretch]:
-    """What is known of an interval of a person, by time; where nothing is, no device was on."""
+    """What is known of an interval of a person, by time; where nothing is, no device was on.
+
+    `announced` is what is `waiting` on their devices.
+    """
     columns = [segments.c[name] for name in ("device", "session", "seq", "kind", "state")]
     columns += [segments.c.start_ns, segments.c.stop_ns]
     # Segments last about a minute; a gap may be longer than a day.
@@ -60,7 +67,7 @@ def account(
         and row.stop_ns - row.start_ns > INSTANT_NS
     ]
     found += _between(connection, rows)
-    found += _waiting(connection, person, now_ns)
+    found += announced
     found.sort(key=lambda each: each.start_ns)
     kept_back = [
         Stretch("withheld", item.start_ns, item.stop_ns) for item in withhold.of(connection, person)
@@ -70,6 +77,15 @@ def account(
         for each in [*join(found), *kept_back]
         if each.start_ns < stop_ns and each.stop_ns > start_ns
     ]
+
+
+def waiting(connection: Connection, person: str, now_ns: int) -> list[Stretch]:
+    """What devices have announced and not brought home yet: it is on their cards."""
+    mine = sa.select(devices.c.id).where(devices.c.person == person)
+    query = sa.select(uploads.c.envelope).where(uploads.c.device.in_(mine))
+    records = [Record.from_json(row.envelope["record"]) for row in connection.execute(query)]
+    bounds = [place.interval(connection, record, now_ns) for record in records]
+    return [Stretch("waiting", start_ns, stop_ns) for start_ns, stop_ns in bounds]
 
 
 def join(found: Iterable[Stretch]) -> list[Stretch]:
@@ -124,15 +140,6 @@ def _placed(
             return held, cut
         seq += step
     return None, cut
-
-
-def _waiting(connection: Connection, person: str, now_ns: int) -> list[Stretch]:
-    """What devices have announced and not brought home yet: it is on their cards."""
-    mine = sa.select(devices.c.id).where(devices.c.person == person)
-    query = sa.select(uploads.c.envelope).where(uploads.c.device.in_(mine))
-    records = [Record.from_json(row.envelope["record"]) for row in connection.execute(query)]
-    bounds = [place.interval(connection, record, now_ns) for record in records]
-    return [Stretch("waiting", start_ns, stop_ns) for start_ns, stop_ns in bounds]
 
 
 def _kind(kind: str, state: str, reason: str) -> str | None:

@@ -11,7 +11,7 @@ from firsthand import log, tlog
 from firsthand.consent import erasure
 from firsthand.consent.tables import devices
 from firsthand.crypto import unwrap, wrap
-from firsthand.vault import catalog, enrol, fleet, ingest, place
+from firsthand.vault import ask, catalog, enrol, fleet, ingest, place
 from firsthand.vault.catalog import parts, segments, uploads
 from firsthand.vault.store import aside_of
 from firsthand.vault.vault import Vault, file_key_aad
@@ -44,6 +44,7 @@ def carry_out(vault: Vault, order: erasure.Order, segments: Collection[str] = ()
             enrol.forget(connection, order.person)
             fleet.forget(connection, order.person)
             place.forget(connection, order.person)
+            ask.forget(connection, order.person)
             erasure.forget(connection, order.person)
         vault.db.compact()
     with vault.db.write() as connection:

@@ -4,20 +4,23 @@ The address is the time: ?at=08:03:20.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from firsthand.consent import people, withhold
 from firsthand.segment import iter_events
-from firsthand.vault import catalog
+from firsthand.vault import ask, catalog
 from firsthand.vault.account import Stretch, account
+from firsthand.vault.account import waiting as on_cards
 from firsthand.vault.vault import Vault
 from firsthand.web import charts, timeline
-from firsthand.web.page import clock, date, render
+from firsthand.web.body import read_form
+from firsthand.web.page import back_to, clock, date, render
 from firsthand.web.person import span_of
 
 router = APIRouter(include_in_schema=False)
+Form = Annotated[dict[str, str], Depends(read_form)]
 MINUTE_NS = 60 * 10**9
 
 
@@ -41,6 +44,20 @@ class Event:
     text: str
 
 
+@router.post("/people/{person}/days/{day}/want")
+def want(request: Request, person: str, day: str, form: Form) -> Response:
+    """Asks for an interval of this day first, or takes that back."""
+    vault: Vault = request.app.state.vault
+    with vault.db.write() as connection:
+        found = people.find(connection, person)
+        if "drop" in form:
+            ask.take_back(connection, found, form["drop"])
+        else:
+            times = [timeline.parse_time(day, form.get(name, "")) for name in ("start", "stop")]
+            ask.want(connection, found, times[0], times[1], vault.now_ns())
+    return back_to(f"/people/{person}/days/{day}#want")
+
+
 @router.get("/people/{person}/days/{day}")
 def day_page(request: Request, person: str, day: str, at: str | None = None) -> Response:
     """One day; without a time it begins with the first minute recorded."""
@@ -50,9 +67,12 @@ def day_page(request: Request, person: str, day: str, at: str | None = None) -> 
     with vault.db.read() as connection:
         found = people.find(connection, person)
         segments = list(catalog.of_person(connection, found.id, start_ns, stop_ns))
-        stretches = account(connection, found.id, start_ns, stop_ns, vault.now_ns())
+        announced = on_cards(connection, found.id, vault.now_ns())
+        stretches = account(connection, found.id, start_ns, stop_ns, announced)
         days = [row[0] for row in catalog.days(connection, found.id)]
         kept_back = withhold.of(connection, found.id)
+        wanted = ask.wanted(connection, found.id, vault.now_ns())
+    waiting = [each for each in stretches if each.kind == "waiting"]
     at_ns = timeline.parse_time(day, at) if at else _begin(segments, start_ns)
     current = next((s for s in segments if s.start_ns <= at_ns < s.stop_ns), None)
     hour_ns = start_ns + (at_ns - start_ns) // timeline.HOUR_NS * timeline.HOUR_NS
@@ -94,6 +114,8 @@ def day_page(request: Request, person: str, day: str, at: str | None = None) -> 
         hours=range(*hours),
         first_hour=hours[0],
         last_hour=hours[1],
+        waiting=waiting,
+        wanted=[each for each in wanted if each.start_ns < stop_ns and each.stop_ns > start_ns],
         withhold_from=_local(day, shown.start_ns),
         withhold_to=_local(day, shown.stop_ns),
     )

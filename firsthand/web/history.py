@@ -120,10 +120,12 @@ def _words(entry: log.Entry) -> str:
     def get(name: str) -> str:
         return str(fields.get(name, "?"))
 
-    if entry.kind in ("withheld", "erasure_ordered") and isinstance(fields.get("start_ns"), int):
+    if entry.kind in ("withheld", "erasure_ordered", "wanted") and isinstance(
+        fields.get("start_ns"), int
+    ):
         span = f"{when(fields['start_ns'])} to {when(fields['stop_ns'])}"
-        done = "withheld" if entry.kind == "withheld" else "erasure ordered of"
-        return f"{done} {span}"
+        done = {"erasure_ordered": "erasure ordered of", "wanted": "asked first for"}
+        return f"{done.get(entry.kind, entry.kind)} {span}"
     if entry.kind == "consent_given":
         given = ", ".join(words(code) for code in fields.get("permissions", ()))
         return f"consent {get('id')} given: {given}"
@@ -135,6 +137,7 @@ def _words(entry: log.Entry) -> str:
         "attested": "said that they are of age, and speak for themselves",
         "quiz_taken": f"quiz: {get('right')} of {get('asked')} right",
         "consent_expired": f"consent {get('consent')} ran out",
+        "pause_asked": f"device {get('device')} asked to pause",
         "device_enrolled": f"device {get('device')} enrolled",
         "consent_withdrawn": f"consent {get('consent')} withdrawn",
         "ballot_cast": f"answered {get('choice')} to run {get('run')}",

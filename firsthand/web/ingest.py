@@ -16,7 +16,7 @@ from firsthand.age import Recipient
 from firsthand.consent import people
 from firsthand.errors import Forged, Usage
 from firsthand.policy import Policy, last_policy, sign_policy
-from firsthand.vault import catalog, fleet, forged, forget, ingest
+from firsthand.vault import ask, catalog, fleet, forged, forget, ingest
 from firsthand.vault.vault import Vault
 from firsthand.web.body import MAX_JSON, parse_object, read_body
 from firsthand.web.signed import authenticate
@@ -34,7 +34,7 @@ def health(request: Request) -> dict[str, str]:
 
 @router.get("/api/device")
 async def device_state(request: Request) -> dict[str, Any]:
-    """What a device needs to know: its signed policy, the log's checkpoint, its wearer's status."""
+    """What a device needs to know: its signed policy, what is asked of it, the log's checkpoint."""
     return await _signed(request, _device_state)
 
 
@@ -139,6 +139,7 @@ def _device_state(vault: Vault, device: people.Device, _: bytes) -> dict[str, An
         # The recipient changes each month, and so does the policy's number.
         number = int(catalog.day_of(now_ns)[:7].replace("-", ""))
         policy = Policy(device.id, device.person, number, recipient)
+        answer |= ask.told(vault, device)
     answer["policy"] = sign_policy(policy, vault.keyring.log_key())
     return answer
 

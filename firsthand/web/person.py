@@ -20,6 +20,7 @@ from firsthand.errors import Usage
 from firsthand.release.tables import names, releases
 from firsthand.vault import catalog
 from firsthand.vault.account import Stretch, account
+from firsthand.vault.account import waiting as on_cards
 from firsthand.vault.vault import Vault
 from firsthand.web import charts, control, timeline
 from firsthand.web.body import read_form
@@ -48,10 +49,17 @@ def person_page(
     """All about one person."""
     vault: Vault = request.app.state.vault
     now_ns = vault.now_ns()
+    recorders = control.shown(vault, vault.person(person).id)
     with vault.db.read() as connection:
         found = people.find(connection, person)
-        listed = [row for row in catalog.days(connection, found.id) if row[0] < before]
-        days, hours = _days(connection, found.id, listed[-DAYS:], now_ns)
+        here = [each.id for each in recorders]
+        announced = on_cards(connection, found.id, now_ns)
+        stored = list(catalog.days(connection, found.id))
+        # A day of which nothing came home yet is a day too.
+        coming = {catalog.day_of(each.start_ns) for each in announced} - {row[0] for row in stored}
+        listed = sorted([*stored, *((day, 0, 0) for day in coming)])
+        listed = [row for row in listed if row[0] < before]
+        days, hours = _days(connection, found.id, listed[-DAYS:], announced)
         lines, next_log = history(connection, found.id, log_before)
         values: dict[str, Any] = {
             "person": found,
@@ -60,7 +68,8 @@ def person_page(
             "hours": hours,
             "older": listed[-DAYS][0] if len(listed) > DAYS else None,
             "devices": _devices(connection, found.id),
-            "recorders": control.shown(vault, found.id),
+            "recorders": recorders,
+            "elsewhere": control.elsewhere(connection, found.id, here, now_ns),
             "forget_minutes": control.MINUTES,
             "sound": law.sound_permitted(connection, found.jurisdiction, now_ns),
             "consents": _consents(connection, found.id, now_ns),
@@ -148,14 +157,17 @@ def _time(text: str) -> int:
 
 
 def _days(
-    connection: Connection, person: str, listed: list[tuple[str, int, int]], now_ns: int
+    connection: Connection,
+    person: str,
+    listed: list[tuple[str, int, int]],
+    announced: list[Stretch],
 ) -> tuple[list[Day], tuple[int, int]]:
     """The days, newest first, all strips over the same hours of the day; and these hours."""
     found = {}
     for day, _, _ in listed:
         start_ns = timeline.day_start(day)
         stop_ns = start_ns + timeline.DAY_NS
-        found[day] = account(connection, person, start_ns, stop_ns, now_ns)
+        found[day] = account(connection, person, start_ns, stop_ns, announced)
     each = [timeline.hours_of(found[day], timeline.day_start(day)) for day in found]
     hours = (min((h[0] for h in each), default=0), max((h[1] for h in each), default=24))
     days = []

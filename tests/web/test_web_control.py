@@ -1,12 +1,16 @@
 """The wearer's controls on their page, for a device on this very computer."""
 
 import pytest
+from rig import FakeDevice
 
 from firsthand.cli.locally import enrol_here
+from firsthand.consent import erasure
 from firsthand.record.recorder import Recorded
 from firsthand.record.wearer import heartbeat
 from firsthand.record.wearer.control import Control
 from firsthand.record.wearer.heartbeat import Heart
+
+HOUR_NS = 3600 * 10**9
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +106,35 @@ def test_nobody_elses_page_moves_this_device(home, here, control):
     assert home.post(path, {"for": "1h"}).status == 404
     assert home.post(at(home, here, "pause"), {"for": "1h"}, **{"Sec-Fetch-Site": "cross-site"})
     assert control.paused() is None
+
+
+@pytest.fixture(scope="module")
+def elsewhere(home) -> str:
+    """Bo's device, which is on no folder of this computer."""
+    return FakeDevice(home.vault, home.bo, "bos").id
+
+
+def test_a_device_elsewhere_is_left_word_to_pause(home, elsewhere):
+    path = f"/people/{home.bo.id}"
+    assert "Devices elsewhere" in home.get(path).text
+    answer = home.post(f"{path}/controls/{elsewhere}/pause", {"for": "15m"})
+    assert (answer.status, answer.headers["location"]) == (303, f"{path}#elsewhere")
+    shown = home.get(path).text
+    assert "to pause for 15 min: takes effect when the device is next in contact" in shown
+    assert f"device {elsewhere} asked to pause" in shown
+
+
+def test_what_is_forgotten_for_a_device_elsewhere_is_refused_when_it_comes(home, elsewhere):
+    path = f"/people/{home.bo.id}"
+    now_ns = home.vault.now_ns()
+    form = {"minutes": "5"}
+    assert home.post(f"{path}/controls/{elsewhere}/forget", form).status == 303
+    with home.vault.db.read() as connection:
+        assert erasure.covers(connection, home.bo.id, now_ns - 60 * 10**9, now_ns)
+        assert not erasure.covers(connection, home.bo.id, now_ns - HOUR_NS, now_ns - HOUR_NS + 1)
+
+
+@pytest.mark.parametrize("verb", ["resume", "bookmark", "dance"])
+def test_no_word_is_left_to_record_again(home, elsewhere, verb):
+    path = f"/people/{home.bo.id}/controls/{elsewhere}/{verb}"
+    assert home.post(path, {"label": "x"}).status == 400

@@ -24,7 +24,7 @@ from firsthand.record.home.health import Pulse
 from firsthand.record.home.limits import Limits, Pace
 from firsthand.record.home.link import Denied, Enough, Link, Rejected, Unreached
 from firsthand.record.home.network import Network, Unwatched, Watch
-from firsthand.record.wearer import forget
+from firsthand.record.wearer import asked, forget
 from firsthand.record.wearer.policy import take
 from firsthand.segment import Receipt
 
@@ -178,6 +178,7 @@ class _Carrier:
         self._enough = False
         self._hand_in.sends_md5 = state.get("md5") is True
         self._heed_policy(state.get("policy"))
+        self._heed_ask(state.get("ask"))
         self._beat()
         return True
 
@@ -214,6 +215,13 @@ class _Carrier:
                 take(self._device, signed)  # the recorder follows it from its next start
             except (Error, OSError) as error:
                 self._note(rejected=self._done.rejected | {"policy": str(error)})
+
+    def _heed_ask(self, signed: Any) -> None:
+        if signed:
+            try:
+                asked.take(self._device, signed, self._clock, self._link.now_ns())
+            except (Error, OSError) as error:
+                self._note(rejected=self._done.rejected | {"ask": str(error)})
 
     def _round(self, waiting: list[Waiting]) -> None:
         """Records first, then word of what is to come, then bulk, until one of them has to wait."""
