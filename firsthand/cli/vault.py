@@ -106,7 +106,8 @@ def recover(json_: Json = False) -> None:
             f"{count(done.entries, 'log entry', 'log entries')},"
             f" {count(done.people, 'person', 'people')} and {count(done.segments, 'segment')}"
             f" are back; {count(done.keys, 'key')} renewed;"
-            f" {count(done.erased, 'erasure')} carried out again"
+            f" {count(done.erased, 'erasure')} carried out again;"
+            f" {count(done.answers, 'answer')} to devices"
         )
         for line in done.left[:SHOWN]:
             say(f"  {line}")

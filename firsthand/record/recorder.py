@@ -262,6 +262,8 @@ class _Recorder:
             self._sounds.clear()
             self._commit_gap(Gap(since_ns, sample.time_ns, "dropped"), dropped=count)
         self._say_clock(sample.time_ns)
+        # The vault's key changes each month, and a device may record for longer without a stop.
+        self._chain.device = follow(self._chain.device)
         opening = self._opening(sample.time_ns)
         self._name = folder_name(opening.seq, opening.session)
         folder = self._card.begin(self._name)

@@ -106,6 +106,16 @@ forgettings = sa.Table(
     sa.Column("receipt", sa.JSON, nullable=False),
 )
 
+# Records of which a device had signed another under the same number (fork.py).
+forks = sa.Table(
+    "fork",
+    metadata,
+    sa.Column("device", sa.String, primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True),
+    sa.Column("record_hash", sa.String, primary_key=True),  # of the one not taken
+    sa.Column("found_ns", sa.BigInteger, nullable=False),
+)
+
 
 @dataclass(frozen=True)
 class Segment:

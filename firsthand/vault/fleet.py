@@ -92,6 +92,17 @@ def history(connection: Connection, device: str) -> Sequence[tuple[int, dict[str
     return [(row.heard_ns, row.body) for row in rows]
 
 
+def greet(connection: Connection, now_ns: int) -> None:
+    """Takes every active device that has said nothing into the fleet, as after a recovery.
+
+    Else one that fell silent before would raise no alarm.
+    """
+    spoke = sa.select(words.c.device)
+    query = sa.select(devices.c.id).where(devices.c.status == "active", devices.c.id.not_in(spoke))
+    for device in connection.scalars(query).all():
+        hear(connection, device, now_ns, {})
+
+
 def forget(connection: Connection, person: str) -> None:
     """Takes away all that a person's devices said of themselves."""
     mine = sa.select(devices.c.id).where(devices.c.person == person)

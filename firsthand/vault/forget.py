@@ -74,6 +74,7 @@ def _note(vault: Vault, receipt: Forgotten) -> dict[str, Any]:
         envelope = sign_forgotten(told, vault.keyring.log_key())
         row = {"id": receipt.id, "device": receipt.device, "receipt": envelope}
         connection.execute(forgettings.insert().values(**row))
+        vault.journal.put_forgetting(row)
     return envelope
 
 
@@ -113,6 +114,7 @@ def _refuse(vault: Vault, connection: Connection, record: Record, replaced: str)
         refusal = receipt_for(vault, connection, record, replaced, index, "refused", "forgotten")
         row = {"id": replaced, "device": record.device, "receipt": refusal}
         connection.execute(forgettings.insert().values(**row))
+        vault.journal.put_forgetting(row)
 
 
 def _put_in_place(

@@ -8,20 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand.consent import people, withhold
-from firsthand.db import metadata
 from firsthand.errors import Refused
 from firsthand.segment import Record
 from firsthand.vault import catalog
+from firsthand.vault.catalog import forks
 from firsthand.vault.vault import Vault
-
-forks = sa.Table(
-    "fork",
-    metadata,
-    sa.Column("device", sa.String, primary_key=True),
-    sa.Column("seq", sa.BigInteger, primary_key=True),
-    sa.Column("record_hash", sa.String, primary_key=True),  # of the one not taken
-    sa.Column("found_ns", sa.BigInteger, nullable=False),
-)
 
 
 class Forked(Refused):
@@ -65,7 +56,9 @@ def _note(
     known = connection.execute(sa.select(forks).where(where)).first()
     if known is not None or person.status != "active":
         return
-    connection.execute(forks.insert().values(found_ns=vault.now_ns(), **key))
+    row = key | {"found_ns": vault.now_ns()}
+    connection.execute(forks.insert().values(**row))
+    vault.journal.put_fork(person.id, row)
     both = [held.record_hash, digest]
     people.note(
         connection, "device_forked", person, vault.now_ns(), device=record.device, records=both

@@ -1,8 +1,12 @@
 """The journal: what the catalogue says, a second time, in the store, for the day it is lost.
 
-Beside the bytes lie a signed slip for each segment, the orders of erasure, and the log with the
-people that it speaks of. Personal fields are sealed under a key of their person, so whatever
-erases a person erases them here. Reading it back is recover.py's business.
+Beside the bytes lie a signed slip for each segment, the orders of erasure, what devices had
+forgotten, the forks of their chains, and the log with the people that it speaks of. Personal
+fields are sealed under a key of their person, so whatever erases a person erases them here. Reading
+it back is recover.py's business.
+
+Not here: what devices say of their own state, as they say it again within minutes; codes to enrol,
+which end after ten; what was asked of devices, which their wearers can ask again.
 """
 
 import base64
@@ -24,6 +28,7 @@ from firsthand.vault.store import Store
 
 SLIP_CONTEXT = "firsthand/slip/v1"
 ORDER_CONTEXT = "firsthand/order/v1"
+FORK_CONTEXT = "firsthand/fork/v1"
 # A tile is written again with each entry: at 128 entries that comes to 30 kB a time.
 TILE = 128
 # Every table whose rows belong to one person, the person's own row first.
@@ -80,7 +85,7 @@ class Journal:
     def drop_person(self, person: str) -> None:
         """Removes all of a person but the order that erases them as a whole."""
         self._store.delete(f"journal/people/{person}")
-        for kind in ("slips", "intervals"):
+        for kind in ("slips", "intervals", "forks"):
             for key in list(self._store.keys(f"journal/{kind}/{person}")):
                 self._store.delete(key)
 
@@ -92,6 +97,15 @@ class Journal:
             self._put_signed(key, body, ORDER_CONTEXT, order.person)
         else:  # must be read when the person's keys are gone, and names nothing but the person
             self._put_signed(f"journal/orders/{order.person}/{order.id}", body, ORDER_CONTEXT)
+
+    def put_forgetting(self, row: dict[str, Any]) -> None:
+        """Writes what a device's request or record was answered; it names no person."""
+        self._store.replace(f"journal/forgettings/{row['device']}/{row['id']}", canonical(row))
+
+    def put_fork(self, person: str, row: dict[str, Any]) -> None:
+        """Writes that a device signed another record under a number that is held."""
+        key = f"journal/forks/{person}/{row['device']}-{row['seq']}-{row['record_hash']}"
+        self._put_signed(key, row, FORK_CONTEXT, person)
 
     def follow(self, connection: Connection) -> None:
         """Copies what the log says that the store does not know yet, and whom it speaks of."""

@@ -7,7 +7,7 @@ had come back at once. What the device signed is never changed. Only where the c
 is, as more comes to be known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -30,6 +30,7 @@ sessions = sa.Table(
     sa.Column("told", sa.Boolean, nullable=False),  # by a record of it
     sa.Index("device_session_in_order", "device", "first_seq"),
 )
+BATCH = 1000  # records read at once
 TOLD = ("rtc", "ntp", "gps")  # by a clock that runs while the device is off, or from outside
 
 
@@ -110,15 +111,35 @@ def forget(connection: Connection, person: str) -> None:
 def rebuild(connection: Connection, now_ns: int) -> None:
     """Places all records anew from what they say, as after a recovery."""
     connection.execute(sessions.delete())
-    query = sa.select(segments.c.record).order_by(segments.c.device, segments.c.seq)
-    for row in connection.execute(query).all():
-        learn(connection, Record.from_json(row.record), now_ns)
-    query = sa.select(segments.c.id, segments.c.record, segments.c.start_ns)
-    for row in connection.execute(query.where(_untold())).all():
-        start_ns, stop_ns = interval(connection, Record.from_json(row.record), now_ns)
-        if start_ns != row.start_ns:
-            change = segments.update().where(segments.c.id == row.id)
+    known: set[tuple[str, str]] = set()  # sessions that know the time: one record of them is enough
+    for _, record, _ in _all(connection):
+        session = record.device, record.session
+        if session not in known:
+            learn(connection, record, now_ns)
+        if told(record):
+            known.add(session)
+    for id_, record, at_ns in _all(connection, _untold()):
+        start_ns, stop_ns = interval(connection, record, now_ns)
+        if start_ns != at_ns:
+            change = segments.update().where(segments.c.id == id_)
             connection.execute(change.values(start_ns=start_ns, stop_ns=stop_ns))
+
+
+def _all(
+    connection: Connection, *where: sa.ColumnElement[bool]
+) -> Iterator[tuple[str, Record, int]]:
+    """(id, record, start) of all that is held, in the order of each device, some at a time."""
+    columns = [segments.c[name] for name in ("device", "seq", "id", "record", "start_ns")]
+    order = sa.tuple_(segments.c.device, segments.c.seq)
+    last = ("", -1)
+    while True:
+        query = sa.select(*columns).where(order > last, *where)
+        rows = connection.execute(query.order_by(*order).limit(BATCH)).all()
+        for row in rows:
+            yield row.id, Record.from_json(row.record), row.start_ns
+        if len(rows) < BATCH:
+            return
+        last = (rows[-1].device, rows[-1].seq)
 
 
 def _guess(

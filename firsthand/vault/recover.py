@@ -18,8 +18,9 @@ from firsthand import log, tlog
 from firsthand.consent import erasure, people, restore, tables
 from firsthand.crypto import unwrap
 from firsthand.errors import Damaged, Error, NotFound
+from firsthand.forgetting import verify_forgotten
 from firsthand.segment import Receipt, Record, verify_receipt
-from firsthand.vault import catalog, journal
+from firsthand.vault import catalog, fleet, journal, place
 from firsthand.vault.catalog import parts, segments, uploads
 from firsthand.vault.erase import carry_out
 from firsthand.vault.vault import Vault
@@ -34,6 +35,7 @@ class Recovered:
     segments: int = 0
     keys: int = 0
     erased: int = 0
+    answers: int = 0  # to requests to forget, and to forked records
     left: list[str] = field(default_factory=list)
 
 
@@ -46,7 +48,7 @@ def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) ->
         done.entries = _entries(vault, connection)
         known = _people(vault, connection, done)
         _openings(vault, connection, known)
-    slips = list(vault.store.keys("journal/slips"))
+    slips, instead = list(vault.store.keys("journal/slips")), []
     for number, key in enumerate(slips, 1):
         try:
             person = key.split("/")[2]
@@ -55,12 +57,20 @@ def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) ->
             args = (key, journal.SLIP_CONTEXT, person)
             slip = journal.read_signed(vault.store, vault.keyring, *args)
             with vault.db.write() as connection:
-                _segment(vault, connection, slip, done)
+                if _segment(vault, connection, slip, done):
+                    instead.append(slip)
         except Error as error:
             done.left.append(f"{key}: {error.message}")
         if progress is not None:
             progress(number, len(slips))
+    for step in (_forgettings, _forks):
+        step(vault, done)
     _erasures(vault, done)
+    with vault.db.write() as connection:
+        for slip in instead:
+            _put_in_place(connection, slip)
+        place.rebuild(connection, vault.now_ns())
+        fleet.greet(connection, vault.now_ns())
     with vault.db.read() as connection:
         log.verify(connection)
     vault.db.after_write = vault.follow
@@ -87,8 +97,8 @@ def _entries(vault: Vault, connection: Connection) -> int:
         row = {"index": index, "entry": entry, "person": None, "opening": None}
         connection.execute(log.entries.insert().values(**row))
         read = log.reader(connection)
-        for level, place, value in tlog.new_hashes(index, tlog.leaf_hash(entry), read):
-            values = {"level": level, "index": place, "hash": value}
+        for level, number, value in tlog.new_hashes(index, tlog.leaf_hash(entry), read):
+            values = {"level": level, "index": number, "hash": value}
             connection.execute(log.hashes.insert().values(**values))
         restore.apply(connection, index, json.loads(entry))
         count += 1
@@ -140,15 +150,18 @@ def _openings(vault: Vault, connection: Connection, keys: dict[str, bytes]) -> N
         connection.execute(log.entries.update().where(where).values(person=person, opening=opening))
 
 
-def _segment(vault: Vault, connection: Connection, slip: dict[str, Any], done: Recovered) -> None:
-    """One segment's row and keys, as its slip says; NotFound or Damaged if it can't be believed."""
+def _segment(vault: Vault, connection: Connection, slip: dict[str, Any], done: Recovered) -> bool:
+    """One segment's row and keys, as its slip says; NotFound or Damaged if it can't be believed.
+
+    Whether it stands in the place of a row that has to be erased first.
+    """
     record = Record.from_json(slip["envelope"]["record"])
     held = slip["segment"]
     receipt = verify_receipt(held["receipt"], vault.keyring.log_key().public)
     _check_receipt(connection, receipt, record)
     person = people.find(connection, record.person)
     if person.status == "erased" or vault.keyring.journal_key(person.id) is None:
-        return
+        return False
     known = catalog.find_record(connection, record.device, record.seq)
     listed = [catalog.StoredPart(**_part(part)) for part in slip["parts"]]
     if known is None:
@@ -158,12 +171,24 @@ def _segment(vault: Vault, connection: Connection, slip: dict[str, Any], done: R
         values = held | {"record": slip["envelope"]["record"]}
         catalog.insert(connection, catalog.Segment(**values), listed)
         done.segments += 1
+    elif known.id == held["id"] and known.record_hash != held["record_hash"]:
+        return bool(record.media.get("replaces") == known.record_hash)
     elif known.id == held["id"] and known.state == "stored":
         for part in listed:
             where = (parts.c.segment == part.segment) & (parts.c.name == part.name)
             older = where & (parts.c.generation < part.generation)
             values = {"file_key": part.file_key, "generation": part.generation}
             done.keys += connection.execute(parts.update().where(older).values(**values)).rowcount
+    return False
+
+
+def _put_in_place(connection: Connection, slip: dict[str, Any]) -> None:
+    """A forgotten record takes the row of the one that it replaces, which is erased by now."""
+    held = slip["segment"]
+    values = held | {"record": slip["envelope"]["record"]}
+    mine = parts.c.segment == held["id"]  # they stay for their day key's generation
+    connection.execute(parts.update().where(mine).values(file_key=None))
+    connection.execute(segments.update().where(segments.c.id == held["id"]).values(**values))
 
 
 def _check_receipt(connection: Connection, receipt: Receipt, record: Record) -> None:
@@ -173,6 +198,50 @@ def _check_receipt(connection: Connection, receipt: Receipt, record: Record) -> 
         raise Damaged("its entry is not in the log")
     if log.root(connection, receipt.log_index + 1).hex() != receipt.log_root:
         raise Damaged("its receipt is for another log")
+
+
+def _forgettings(vault: Vault, done: Recovered) -> None:
+    """What devices had forgotten, with the answers that they get again."""
+    public = vault.keyring.log_key().public
+    for key in sorted(vault.store.keys("journal/forgettings")):
+        try:
+            row = json.loads(b"".join(vault.store.chunks(key)))
+            if "forgotten" in row["receipt"]:
+                told = verify_forgotten(row["receipt"], public)
+                named = (told.device, told.id)
+            else:
+                refused = verify_receipt(row["receipt"], public)
+                named = (refused.device, refused.record_hash)
+            if named != (row["device"], row["id"]):
+                raise Damaged("its receipt is for something else")
+            with vault.db.write() as connection:
+                if catalog.forgetting(connection, *named) is None:
+                    connection.execute(catalog.forgettings.insert().values(**row))
+                    done.answers += 1
+        except Error as error:
+            done.left.append(f"{key}: {error.message}")
+        except (ValueError, KeyError, TypeError):
+            done.left.append(f"{key}: cannot be read")
+
+
+def _forks(vault: Vault, done: Recovered) -> None:
+    """The devices that signed two records under one number, and are not trusted since."""
+    table = catalog.forks
+    for key in sorted(vault.store.keys("journal/forks")):
+        person = key.split("/")[2]
+        if vault.keyring.journal_key(person) is None:
+            continue  # erased
+        try:
+            args = (key, journal.FORK_CONTEXT, person)
+            row = journal.read_signed(vault.store, vault.keyring, *args)
+            names = ("device", "seq", "record_hash")
+            where = sa.and_(*(table.c[name] == row[name] for name in names))
+            with vault.db.write() as connection:
+                if connection.execute(sa.select(table).where(where)).first() is None:
+                    connection.execute(table.insert().values(**row))
+                    done.answers += 1
+        except Error as error:
+            done.left.append(f"{key}: {error.message}")
 
 
 def _erasures(vault: Vault, done: Recovered) -> None:

@@ -14,6 +14,7 @@ from firsthand.errors import Damaged, NotFound, Usage
 from firsthand.record.home.upload import carry_home
 from firsthand.record.wearer import asked
 from firsthand.record.wearer.control import Control
+from firsthand.record.wearer.policy import follow, held_policy
 from firsthand.vault import account, ask
 
 pytestmark = pytest.mark.files
@@ -138,6 +139,20 @@ def test_nobody_but_the_vault_asks_and_no_pause_is_made_shorter(pack, clock):
     control.resume()
     assert asked.take(replace(device), asking(), clock, clock.now_ns) is None
     assert control.paused() is None
+
+
+def test_the_next_months_key_comes_with_the_next_contact(pack, served, clock, vault, person):
+    pack.capture()
+    carry(pack, served, clock)
+    first = follow(pack.device)
+    clock.now_ns += 31 * 24 * HOUR_NS
+    pack.capture(start_s=60)  # still under the old one, and taken all the same
+    carry(pack, served, clock)
+    second = follow(pack.device)
+    assert [held_policy(pack.device).number, len(pack.rows())] == [202612, 2]
+    assert first.recipient != second.recipient
+    wanted = vault.keyring.ingest_recipient(person.id, clock.now_ns)
+    assert str(second.recipient) == wanted
 
 
 def test_an_erased_person_is_asked_nothing(pack, clock, vault, person):

@@ -146,3 +146,29 @@ def test_a_policy_that_lets_record_has_the_bytes_that_it_had(keys):
     assert "record" not in sign_policy(said, keys.receipt)["policy"]
     body = {"device": "d-1", "person": "p-1", "number": 202611, "recipient": "age1x", "v": 1}
     assert said.hash() == hashlib.sha256(canonical(body)).hexdigest()
+
+
+def test_a_recorder_at_work_seals_to_next_months_key_from_its_next_segment_on(device, card, keys):
+    months = [Identity.generate(), Identity.generate()]
+    envelopes = [
+        policy(number, keys.receipt, recipient=str(identity.recipient))
+        for number, identity in zip((202611, 202612), months, strict=True)
+    ]
+    take(device, envelopes[0])
+
+    class Turning(NumberedCamera):
+        def samples(self):
+            for row in super().samples():
+                if row.time_ns >= 3 * 10**9 and len(envelopes) > 1:
+                    take(device, envelopes.pop())  # as the carrier does, beside it
+                yield row
+
+    record(Turning(6, senses=False), card, device, segment_s=2.0)
+    waiting = card.waiting()
+    numbers = [[202611, 202611, 202612][at] for at in range(len(waiting))]
+    assert len(waiting) == 3
+    for item, number in zip(waiting, numbers, strict=True):
+        identity = months[number == 202612]
+        assert item.record.recipient == identity.recipient.key_id
+        assert open_parts(item, identity)["video"]
+    assert waiting[1].record.policy != waiting[2].record.policy

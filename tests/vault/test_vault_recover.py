@@ -6,20 +6,22 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import wearers
 from faults import Tally
 
-from firsthand import config, log
+from firsthand import config, enrolment, log
 from firsthand.consent import ask, erasure, people, withhold
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, quiz, text
-from firsthand.crypto import unwrap, wrap
-from firsthand.errors import Damaged
-from firsthand.segment import verify_receipt
-from firsthand.vault import catalog, journal, reading
+from firsthand.crypto import SigningKey, unwrap, wrap
+from firsthand.errors import Damaged, Refused
+from firsthand.forgetting import Forget, sign_forget
+from firsthand.segment import sign_record, verify_receipt
+from firsthand.vault import catalog, enrol, fleet, forget, fork, ingest, journal, reading
 from firsthand.vault.check import check
 from firsthand.vault.erase import carry_out
 from firsthand.vault.recover import recover
@@ -327,6 +329,66 @@ def test_the_store_alone_reads_nothing_of_a_person_in_the_journal(vault, person,
             fields = [field for line in data.split(b"\n") for field in json.loads(line)]
             data = b"".join(base64.b64decode(field) for field in fields)
         assert [word for word in told if word.encode() in data] == []
+
+
+@pytest.mark.fault("S6")
+@pytest.mark.parametrize("backup", ["a week old", "none"])
+def test_s6_answers_forks_and_devices_are_those_of_today(
+    vault: Vault, make_device, tmp_path: Path, clock, backup
+):
+    ana = vault.add_person("ana", "sim")
+    device, lost, forked = (make_device(ana, f"d-{name}") for name in ("kept", "lost", "forked"))
+    made = [device.seal({"video": b"%d" % minute}, 60 * minute) for minute in range(4)]
+    for each in made[:3]:
+        device.hand_in(each)
+    forked.hand_in(forked.seal(seq=1))
+    back_up(vault, tmp_path / "old.db")
+    # Since then: a request, a record in another's place, a fork, a revocation and an enrolment.
+    wish = {"id": "f-1", "device": device.id, "person": ana.id, "length_ns": 60 * 10**9, "top": 1}
+    wish |= {"session": "boot1", "boot_ns": 65 * 10**9}
+    request = sign_forget(Forget(**wish), device.key)
+    told = forget.forget(vault, device.enrolled, request)
+    blank = {"kind": "forgotten", "parts": (), "object_sha256": "", "object_size": 0}
+    named = {"media": {"replaces": made[1].record.hash()}, "reason": "wearer"}
+    instead = sign_record(replace(made[1].record, **blank, **named), device.key)
+    forget.make_way(vault, device.enrolled, instead)
+    receipt = ingest.open_upload(vault, device.enrolled, instead, {})
+    twin = forked.seal(seq=1, start_s=600)
+    with pytest.raises(fork.Forked):
+        forked.open(twin)
+    with vault.db.write() as connection:
+        people.revoke(connection, lost.id, vault.now_ns())
+    offered = enrol.offer(vault, ana)
+    code = enrolment.read_code(offered.code)
+    enrol.accept(vault, enrolment.hello(code, SigningKey.generate()))
+    with vault.db.read() as connection:
+        fresh = enrol.user_of(connection, offered.id)
+    clock.now_ns += DAY_NS
+    put_back(vault, tmp_path / "old.db" if backup == "a week old" else None)
+    again = recovered(vault)
+    device.vault = forked.vault = again
+    assert forget.forget(again, device.enrolled, request) == told
+    forget.make_way(again, device.enrolled, instead)
+    assert ingest.open_upload(again, device.enrolled, instead, {}) == receipt
+    assert device.hand_in(made[1])["receipt"]["reason"] == "forgotten"
+    assert device.hand_in(made[3])["receipt"]["kind"] == "stored"
+    with again.db.read() as connection:
+        rows = {row.seq: row for row in catalog.newest(connection, device.id, 9, 9)}
+        # Of the first nothing is left; a number of no record is told as missing.
+        assert {seq: row.kind for seq, row in rows.items() if row.state == "stored"} == {
+            3: "segment",
+            4: "segment",
+        }
+        assert rows[2].kind == "forgotten"
+        assert fork.flagged(connection) == [forked.id]
+        members = {each.device for each in fleet.members(connection, again.now_ns())}
+        assert members == {device.id, forked.id, fresh}
+        with pytest.raises(Refused):
+            people.find_device(connection, lost.id)
+        held = withhold.of(connection, ana.id)
+    assert len(held) == 1  # what was forked is kept back still
+    assert check(again).faults == []
+    again.close()
 
 
 @pytest.mark.fault("S6")
