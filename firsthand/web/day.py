@@ -115,6 +115,7 @@ def day_page(request: Request, person: str, day: str, at: str | None = None) -> 
         first_hour=hours[0],
         last_hour=hours[1],
         waiting=waiting,
+        gaps=[each for each in stretches if each.kind not in ("recorded", "waiting")],
         wanted=[each for each in wanted if each.start_ns < stop_ns and each.stop_ns > start_ns],
         withhold_from=_local(day, shown.start_ns),
         withhold_to=_local(day, shown.stop_ns),

@@ -56,6 +56,28 @@ def size(size_bytes: int) -> str:
     return f"{value:.1f} TB"
 
 
+# What a device's last word says that its wearer may want to know (vault/fleet.py has the rest).
+SAID = {
+    "recording": "Recording then",
+    "waiting_bytes": "Waits on its card",
+    "hours_left": "Room for",
+    "battery_percent": "Battery",
+    "temperature_c": "Temperature",
+}
+
+
+def said(value: float, name: str) -> str:
+    """One value of a device's word, to read."""
+    texts = {
+        "recording": "yes" if value else "no",
+        "waiting_bytes": size(int(value)),
+        "hours_left": f"{value:.0f} h",
+        "battery_percent": f"{value:.0f} %",
+        "temperature_c": f"{value:.0f} °C",
+    }
+    return texts.get(name, f"{value:g}")
+
+
 _environment = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
@@ -71,10 +93,11 @@ _environment.filters |= {
     "size": size,
     "words": words,
     "why": why,
+    "said": said,
     "count": len,
     "markup": charts.markup,
 }
-_environment.globals |= {"defs": charts.DEFS, "kinds": KINDS}
+_environment.globals |= {"defs": charts.DEFS, "kinds": KINDS, "said": SAID}
 
 
 def render(name: str, status: int = 200, **values: Any) -> Response:
