@@ -22,7 +22,8 @@ from firsthand.consent import erasure, people
 from firsthand.crypto import canonical, wrap
 from firsthand.errors import Damaged, Error, NotFound, Refused, Usage
 from firsthand.segment import Record, verify_record
-from firsthand.vault import catalog, fork, parts, place, quota
+from firsthand.vault import catalog, fork, parts, quota
+from firsthand.vault import place as when
 from firsthand.vault.catalog import StoredPart, uploads
 from firsthand.vault.digest import Digest
 from firsthand.vault.receipt import receipt_for
@@ -101,7 +102,7 @@ def _begin(
         known = _known(connection, upload)
         ours = receipt is None and known is None
         if ours:
-            place.learn(connection, record, vault.now_ns())
+            when.learn(connection, record, vault.now_ns())
             row = {
                 "id": upload,
                 "device": record.device,
@@ -393,7 +394,7 @@ def _refusal(
 ) -> dict[str, Any] | None:
     reason = people.find(connection, record.person).status
     if reason == "active":
-        bounds = place.interval(connection, record, vault.now_ns())
+        bounds = when.interval(connection, record, vault.now_ns())
         if not (record.parts and erasure.covers(connection, record.person, *bounds)):
             return None
         reason = "erased"
@@ -412,7 +413,7 @@ def _store(
 ) -> dict[str, Any]:
     person = people.find(connection, record.person)
     segment = people.new_id("s", 8)
-    start_ns, stop_ns = place.learn(connection, record, vault.now_ns())
+    start_ns, stop_ns = when.learn(connection, record, vault.now_ns())
     day = catalog.day_of(start_ns)
     private = {"segment": segment, "start_ns": start_ns, "stop_ns": stop_ns}
     index = people.note(
