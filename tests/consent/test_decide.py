@@ -116,9 +116,11 @@ def test_a_full_yes_is_a_yes_so_that_the_properties_below_say_something():
     use = Use(frozenset({TRAIN}), True, "approval 7", 10**6)
     decision = decide(use, Facts("active", (consent,), "yes"), NOW)
     assert (decision.allowed, decision.consents) == (True, ("c1",))
+    strict = replace(consent, modifiers=(ETHICS, TIME_LIMIT, UNKNOWN))
+    assert not decide(use, Facts("active", (strict,), "yes"), NOW).allowed
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(uses, facts, st.data())
 def test_adding_a_modifier_never_permits_more(use, known, data):
     if known.consents:

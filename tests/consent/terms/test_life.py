@@ -83,6 +83,7 @@ class Life(RuleBasedStateMachine):
         self.renew(days=40)
         self.propose({TRAIN}, place=True, motion_only=True, irb=True, days=50)
         self.vote("yes", 0)
+        self.give({TRAIN}, {IRB, PLACE}, days=60)  # allowed, so that each act can turn it
 
     @rule(permits=purposes, narrow=conditions, days=st.integers(5, 60))
     def give(self, permits: set[str], narrow: set[str], days: int) -> None:
@@ -110,7 +111,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(
         ends=st.booleans(),
-        drops=st.sampled_from([{VIEW}, {HEALTH}, {GENERAL}]),
+        drops=st.sampled_from([{TRAIN}, {VIEW}, {HEALTH}, {GENERAL}]),
         wait=st.sampled_from([0, 10]),
         cooling=st.sampled_from([0, 0, 3]),
     )
@@ -238,5 +239,5 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=1500 if FULL else 8, stateful_step_count=25, deadline=None
+    max_examples=1500 if FULL else 5, stateful_step_count=25, deadline=None
 )
