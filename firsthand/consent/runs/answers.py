@@ -93,10 +93,16 @@ def has_ballot(connection: Connection, run: Run, person: str) -> bool:
 def deciders(connection: Connection, run: Run) -> list[str]:
     """Who has decided on a run, by ballot or standing rule: to each is due the run's one bonus.
 
-    How they decided isn't told, so that nobody can be paid for it.
+    How they decided isn't told, so that nobody can be paid for it. Who left keeps what was due for
+    a ballot; a standing rule speaks for those who take part.
     """
-    active = [each.id for each in people.listed(connection) if each.status == "active"]
-    return [person for person in active if answer(connection, run, person) != "silent"]
+    found = []
+    for person in people.listed(connection):
+        cast = has_ballot(connection, run, person.id)
+        speaks = cast or person.status == "active"
+        if speaks and answer(connection, run, person.id) != "silent":
+            found.append(person.id)
+    return found
 
 
 def _is_logged(connection: Connection, run: Run) -> bool:

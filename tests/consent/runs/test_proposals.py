@@ -88,7 +88,9 @@ def test_the_bonus_is_for_deciding_and_nobody_is_told_how(connection, ana, ben, 
         assert answers.deciders(connection, run) == [ana.id]
     answers.set_rule(connection, ben, TRAIN, "no")
     assert set(answers.deciders(connection, run)) == {ana.id, ben.id}
-    agreements.leave(connection, ben)
+    agreements.leave(connection, ben)  # who let a rule speak, which speaks no more
+    assert answers.deciders(connection, run) == [ana.id]
+    agreements.leave(connection, ana)  # who had voted, and loses nothing by leaving
     assert answers.deciders(connection, run) == [ana.id]
 
 
