@@ -29,6 +29,16 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE upload ADD COLUMN object VARCHAR NOT NULL DEFAULT ''",
         "ALTER TABLE upload ADD COLUMN multipart VARCHAR NOT NULL DEFAULT ''",
     ),
+    (
+        # A place keeps its older rows of law, and a row says whose consent sound takes.
+        "CREATE TABLE law_row (jurisdiction VARCHAR NOT NULL, as_of VARCHAR NOT NULL,"
+        " audio VARCHAR NOT NULL, video VARCHAR NOT NULL, closed_places VARCHAR NOT NULL,"
+        " source VARCHAR NOT NULL, reviewer VARCHAR NOT NULL, expires VARCHAR NOT NULL,"
+        " PRIMARY KEY (jurisdiction, as_of))",
+        "INSERT INTO law_row SELECT jurisdiction, as_of, CASE audio WHEN 'yes' THEN 'one'"
+        " ELSE 'all' END, 'yes', '', source, reviewer, expires FROM recording_law",
+        "DROP TABLE recording_law",
+    ),
 )
 SCHEMA_VERSION = len(STEPS) + 1
 BUSY_MS = 30_000  # how long one connection waits for another

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from faults import FULL
 
+from firsthand.consent.capture import law
 from firsthand.db import Database
 from firsthand.errors import Damaged, Failed
 from firsthand.vault import catalog
@@ -143,10 +144,21 @@ def test_a_vault_of_the_first_schema_opens_and_keeps_its_people(tmp_path):
             " part_size BIGINT NOT NULL, opened_ns BIGINT NOT NULL)"
         )
         old.execute("INSERT INTO upload VALUES ('1-a', 'd1', '{}', '{}', 5, 5, 1)")
+        old.execute(
+            "CREATE TABLE recording_law (jurisdiction VARCHAR NOT NULL PRIMARY KEY, audio VARCHAR"
+            " NOT NULL, source VARCHAR NOT NULL, as_of VARCHAR NOT NULL, reviewer VARCHAR NOT NULL,"
+            " expires VARCHAR NOT NULL)"
+        )
+        for place, audio in (("NL", "yes"), ("DE", "no")):
+            row = (place, audio, "a statute", "2026-11-01", "a lawyer", "2027-11-01")
+            old.execute("INSERT INTO recording_law VALUES (?, ?, ?, ?, ?, ?)", row)
         old.commit()
     opened = Database(url(tmp_path))
     with opened.read() as connection:
         assert connection.execute(sa.select(catalog.uploads)).all() == []
         names = {column["name"] for column in sa.inspect(connection).get_columns("upload")}
+        now_ns = 1_793_520_000 * 10**9
+        heard = [law.sound_permitted(connection, place, now_ns) for place in ("NL", "DE")]
     assert {column.name for column in catalog.uploads.columns} == names
+    assert heard == [True, False]
     opened.close()

@@ -9,7 +9,8 @@ import typer
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import moment, opened, when
-from firsthand.consent import law, people, withhold
+from firsthand.consent import people
+from firsthand.consent.capture import law, withhold
 from firsthand.consent.runs import answers
 from firsthand.consent.terms import agreements, text
 from firsthand.consent.terms import quiz as quizzing
@@ -251,30 +252,36 @@ def lift(
 
 @app.command(epilog=exits())
 def laws(json_: Json = False) -> None:
-    """List the rows of recording law; a place without a current row means no sound."""
+    """List the rows of recording law; without a current and reviewed one there is no sound."""
     with opened() as vault, vault.db.read() as connection:
         rows = law.listed(connection)
     if json_:
         show_json([vars(row) for row in rows])
     else:
-        columns = ["jurisdiction", "audio", "source", "as_of", "reviewer", "expires"]
+        columns = ["jurisdiction", "audio", "video", "source", "as_of", "reviewer", "expires"]
         table(columns, [[getattr(row, name) for name in columns] for row in rows])
 
 
 @app.command("add-law", epilog=exits())
 def add_law(
     jurisdiction: Annotated[str, typer.Argument(metavar="PLACE", help="Such as NL or US-CA.")],
-    audio: Annotated[str, typer.Option(metavar="yes|no", help="Whether sound may be used.")],
+    audio: Annotated[
+        str, typer.Option(metavar="one|all|mixed", help="Whose consent recording talk takes.")
+    ],
     source: Annotated[str, typer.Option(help="Where the rule stands.")],
     reviewer: Annotated[str, typer.Option(help="Who read it and answers for it.")],
     as_of: Annotated[str, typer.Option(metavar="DATE", help="As 2026-11-01.")],
     expires: Annotated[str, typer.Option(metavar="DATE", help="When it must be read again.")],
+    video: Annotated[str, typer.Option(metavar="yes|no", help="Whether pictures may be.")] = "yes",
+    closed: Annotated[
+        str, typer.Option(metavar="KINDS", help="Kinds of place without pictures, by spaces.")
+    ] = "",
 ) -> None:
-    """Add or replace the row of recording law of a place."""
-    row = law.Law(jurisdiction, audio, source, as_of, reviewer, expires)
+    """Add the row of recording law of a place from a day on; older rows stay."""
+    row = law.Law(jurisdiction, audio, video, closed, source, as_of, reviewer, expires)
     with opened() as vault, vault.db.write() as connection:
         law.add(connection, row)
-    say(f"{jurisdiction}: sound {audio} until {expires}")
+    say(f"{jurisdiction}: sound takes the consent of {audio}, until {expires}")
 
 
 def _text(version: str | None) -> text.Text:

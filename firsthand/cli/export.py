@@ -10,7 +10,8 @@ from firsthand import log
 from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import progress, say
 from firsthand.cli.vaults import count, opened, when
-from firsthand.consent import people, withhold
+from firsthand.consent import people
+from firsthand.consent.capture import withhold
 from firsthand.consent.terms import agreements
 from firsthand.errors import Failed
 from firsthand.segment import iter_motion

@@ -12,7 +12,8 @@ from firsthand.cli.locally import local_devices
 from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, length, opened, when
-from firsthand.consent import people, withhold
+from firsthand.consent import people
+from firsthand.consent.capture import withhold
 from firsthand.consent.runs import proposals
 from firsthand.record.card.card import Card
 from firsthand.record.home.carried import last_told

@@ -50,6 +50,14 @@ def require_self(
         )
 
 
+def for_view(
+    connection: Connection, person: people.Person, answer: str, now_ns: int | None = None
+) -> Decision:
+    """Whether somebody else may look, given the person's answer to that request."""
+    use = Use(frozenset(check_permissions(["fh:human-view"])))
+    return decide(use, _facts(connection, person, answer), now_ns or time.time_ns())
+
+
 def _facts(connection: Connection, person: people.Person, answer: str) -> Facts:
     status = people.find(connection, person.id).status  # as it is now, not when it was looked up
     consents = tuple(agreements.of(connection, person.id))

@@ -9,6 +9,8 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent import people
+from firsthand.consent.access import tables as access
+from firsthand.consent.capture import tables as capture
 from firsthand.consent.estate import tables as estate
 from firsthand.consent.figures import tables as figures
 from firsthand.consent.tables import (
@@ -83,7 +85,11 @@ def forget(connection: Connection, person: str) -> None:
     where = people.people.c.id == person
     gone = {"status": "erased", "salt": None, "name": f"erased {person}", "jurisdiction": ""}
     connection.execute(people.people.update().where(where).values(**gone))
-    said = (consents, coolings, withholds, rules, ballots, attempts, attestations, figures.traits)
+    seen = sa.select(access.views.c.id).where(access.views.c.person == person)
+    connection.execute(access.approvals.delete().where(access.approvals.c.view.in_(seen)))
+    said = [consents, coolings, withholds, rules, ballots, attempts, attestations, figures.traits]
+    said += [capture.zones, capture.permits, capture.windows, capture.reviews, capture.holds]
+    said += [access.views, access.keys]
     for table in (*said, estate.directives, estate.attestations, estate.stops):
         connection.execute(table.delete().where(table.c.person == person))
     bounds = erasures.update().where(erasures.c.person == person)

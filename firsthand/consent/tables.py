@@ -137,13 +137,3 @@ erasures = sa.Table(
     sa.Column("done_ns", sa.BigInteger),
     sa.Column("log_index", sa.BigInteger, nullable=False),
 )
-laws = sa.Table(
-    "recording_law",
-    metadata,
-    sa.Column("jurisdiction", sa.String, primary_key=True),
-    sa.Column("audio", sa.String, nullable=False),  # yes | no
-    sa.Column("source", sa.String, nullable=False),
-    sa.Column("as_of", sa.String, nullable=False),
-    sa.Column("reviewer", sa.String, nullable=False),
-    sa.Column("expires", sa.String, nullable=False),
-)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand import log, tlog
+from firsthand.consent.capture import bystanders, law, zones
 from firsthand.consent.runs import proposals, snapshots
 from firsthand.consent.terms import agreements
 from firsthand.errors import Failed, NotFound, Refused
@@ -61,6 +62,7 @@ def make(
     with processes(workers) as pool:
         for _ in range(MOST_ROUNDS):
             with vault.db.write() as connection:
+                _open_doors(connection, vault.now_ns())
                 selection = _within(select(connection, run, vault.now_ns()), only)
                 jobs = _jobs(vault, connection, release, run, selection)
             if not jobs:
@@ -130,6 +132,12 @@ def _begin(vault: Vault, run: proposals.Run) -> str:
     return release
 
 
+def _open_doors(connection: Connection, now_ns: int) -> None:
+    """Before anything is selected: all that decides is in the log, and no request waits."""
+    law.enter(connection, zones.places(connection), now_ns)
+    bystanders.settle(connection, now_ns)
+
+
 def _jobs(
     vault: Vault, connection: Connection, release: str, run: proposals.Run, selection: Selection
 ) -> list[Job]:
@@ -145,7 +153,6 @@ def _jobs(
                 person=day.person,
                 name=name,
                 day=day.day,
-                sound=day.sound,
                 consents=day.consents,
                 pieces=day.pieces,
                 streams=run.proposal.streams,
@@ -185,6 +192,7 @@ def _publish(
 ) -> Release | None:
     """Publishes if what was built is still exactly what may be used, else returns None."""
     with vault.db.write() as connection:
+        _open_doors(connection, vault.now_ns())
         selection = _within(select(connection, run, vault.now_ns()), only)
         jobs = _jobs(vault, connection, release, run, selection)
         if not jobs or any(job.key not in built for job in jobs):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from firsthand.consent import ask, law, people, withhold
+from firsthand.consent import ask, people
+from firsthand.consent.capture import closed, withhold
 from firsthand.consent.runs import proposals
 from firsthand.vault import catalog
 
@@ -25,6 +26,7 @@ class Piece:
     start_ns: int
     stop_ns: int
     gap_before: str
+    sound: bool
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,6 @@ class PersonDay:
 
     person: str
     day: str
-    sound: bool
     consents: tuple[str, ...]
     pieces: tuple[Piece, ...]
 
@@ -59,25 +60,34 @@ def select(connection: Connection, run: proposals.Run, now_ns: int) -> Selection
         if not decision.allowed:
             refused.append((person.id, decision.reasons[0]))
             continue
-        sound = law.sound_permitted(connection, person.jurisdiction, now_ns)
-        pieces, kept_back_ns = _pieces(connection, person)
+        pieces, kept_back_ns = _pieces(connection, person, now_ns)
         withheld_ns += kept_back_ns
+        if kept_back_ns and not pieces:
+            refused.append((person.id, "all footage is withheld or still in review"))
         for day in sorted(pieces):
-            days.append(PersonDay(person.id, day, sound, decision.consents, tuple(pieces[day])))
+            days.append(PersonDay(person.id, day, decision.consents, tuple(pieces[day])))
     return Selection(tuple(days), withheld_ns, tuple(refused))
 
 
-def _pieces(connection: Connection, person: people.Person) -> tuple[dict[str, list[Piece]], int]:
-    taken = [(item.start_ns, item.stop_ns) for item in withhold.of(connection, person.id)]
+def _pieces(
+    connection: Connection, person: people.Person, now_ns: int
+) -> tuple[dict[str, list[Piece]], int]:
+    spans = catalog.spans(connection, person.id)
+    if not spans:
+        return {}, 0
+    bounds = min(span.start_ns for span in spans), max(span.stop_ns for span in spans)
+    doors = closed.doors(connection, person, *bounds, now_ns)
+    taken = [(each.start_ns, each.stop_ns) for each in doors.closed]
     breaks = _breaks(connection, person.id)
     found: dict[str, list[Piece]] = {}
     kept_back_ns, last_ns = 0, None
-    for segment in catalog.spans(connection, person.id):
+    for segment in spans:
         left = withhold.subtract(segment.start_ns, segment.stop_ns, taken)
         kept_back_ns += segment.stop_ns - segment.start_ns - sum(b - a for a, b in left)
         for start_ns, stop_ns in _whole_seconds(segment, left):
             gap = _gap(last_ns, start_ns, taken, breaks)
-            piece = Piece(segment.id, start_ns, stop_ns, gap)
+            sound = not doors.mutes(start_ns, stop_ns)
+            piece = Piece(segment.id, start_ns, stop_ns, gap, sound)
             found.setdefault(segment.day, []).append(piece)
             last_ns = stop_ns
     return found, kept_back_ns

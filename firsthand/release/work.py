@@ -31,7 +31,6 @@ class Job:
     person: str
     name: str  # the person's name within this release
     day: str
-    sound: bool
     consents: tuple[str, ...]
     pieces: tuple[Piece, ...]
     streams: tuple[str, ...] = STREAMS  # what the proposal names, and nothing else
@@ -40,9 +39,8 @@ class Job:
     @property
     def key(self) -> str:
         """Where the shard goes: the same job always goes to the same place."""
-        content = [
+        content: list[Any] = [
             self.day,
-            self.sound,
             list(self.streams),
             [list(vars(piece).values()) for piece in self.pieces],
         ]
@@ -114,7 +112,7 @@ def _sample(vault: Vault, job: Job, piece: Piece, name: str) -> tuple[Sample, tu
         video = reading.read_cut(vault, segment.id, "video", job.run)
         original = picture_size(video)
         size = job.scrubber.size(*original)
-        sound = job.sound and "sound" in job.streams
+        sound = piece.sound and "sound" in job.streams
         clip, pictures, has_sound = cut_clip(video, start_s, stop_s, size, sound)
     zero_ns = segment.record["boot_ns_start"] + piece.start_ns - segment.start_ns
     length_ns = piece.stop_ns - piece.start_ns

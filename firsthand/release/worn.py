@@ -10,7 +10,8 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from firsthand.consent import people, withhold
+from firsthand.consent import people
+from firsthand.consent.capture import withhold
 from firsthand.errors import Error, Refused
 from firsthand.release import seen
 from firsthand.release.tables import looked, pictures

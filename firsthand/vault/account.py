@@ -12,7 +12,7 @@ from itertools import pairwise
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from firsthand.consent import withhold
+from firsthand.consent.capture import withhold
 from firsthand.consent.tables import devices
 from firsthand.segment import Record
 from firsthand.vault import catalog, place

@@ -7,7 +7,8 @@ wearer may lift; the other is not taken, and stays on its card. The device is fl
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from firsthand.consent import people, withhold
+from firsthand.consent import people
+from firsthand.consent.capture import withhold
 from firsthand.errors import Refused
 from firsthand.segment import Record
 from firsthand.vault import catalog

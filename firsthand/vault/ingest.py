@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from firsthand import age, log
 from firsthand.consent import erasure, people
+from firsthand.consent.capture import review
 from firsthand.crypto import canonical, wrap
 from firsthand.errors import Damaged, Error, NotFound, Refused, Usage
 from firsthand.segment import Record, verify_record
@@ -451,6 +452,8 @@ def _store(
         log_index=index,
     )
     catalog.insert(connection, held, listed)
+    if record.kind == "segment":
+        review.arrive(connection, person.id, day, vault.now_ns())
     quota.note(connection, record.device, record.object_size, vault.now_ns())
     vault.journal.put_slip(held, listed, envelope)
     return receipt

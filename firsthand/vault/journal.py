@@ -20,6 +20,8 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent import erasure, tables
+from firsthand.consent.access import tables as access
+from firsthand.consent.capture import tables as capture
 from firsthand.crypto import canonical, unwrap, wrap
 from firsthand.errors import Damaged, Error, NotFound, WrongKey
 from firsthand.vault import catalog
@@ -42,6 +44,13 @@ OF_PERSON = (
     (tables.coolings, tables.coolings.c.person),
     (tables.attestations, tables.attestations.c.person),
     (tables.attempts, tables.attempts.c.person),
+    (capture.zones, capture.zones.c.person),
+    (capture.permits, capture.permits.c.person),
+    (capture.windows, capture.windows.c.person),
+    (capture.reviews, capture.reviews.c.person),
+    (capture.holds, capture.holds.c.person),
+    (access.keys, access.keys.c.person),
+    (access.views, access.views.c.person),
 )
 # Entries that leave a person's own rows as they were.
 _QUIET = ("read", "emulated")

@@ -1,46 +1,123 @@
-"""Reading footage: the log entry first, the bytes after; withheld and erased bytes never."""
+"""Reading footage: the log entry first, the bytes after; closed and erased bytes never.
+
+The wearer reads their own here, a release what it must cut; anybody else comes by `read_view`.
+"""
 
 import io
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from firsthand import age
-from firsthand.consent import people, withhold
+from firsthand.consent import people
+from firsthand.consent.access import viewing
+from firsthand.consent.access.askers import Asker
+from firsthand.consent.capture import bystanders, closed
 from firsthand.crypto import unwrap
 from firsthand.errors import NotFound, Refused
 from firsthand.vault import catalog
 from firsthand.vault.vault import Vault, file_key_aad
 
+# Who reads as the wearer: themselves, or the vault's keeper while they have no key of their own.
+OWN = ("self", "keeper")
+WHY = {
+    "withheld": "is withheld by its wearer",
+    "held": "is hidden for a bystander",
+    "review": "is still its wearer's alone to review",
+    "place": "was taken where no pictures may be",
+}
+
 
 def read_part(vault: Vault, segment: str, part: str, who: str, why: str) -> bytes:
-    """The opened bytes of one part; the person can see in the log who read it, and why.
+    """The opened bytes of one part for its wearer; the log says who read it, and why.
 
-    NotFound if it does not exist or was erased. Refused to anyone but the wearer ("self") if it
-    touches a withheld interval: a release cuts such intervals out itself, see `read_cut`.
+    NotFound if it does not exist or was erased. Refused to anybody else: see `read_view`.
     """
+    if who not in OWN:
+        raise Refused(
+            f"segment {segment} is another's, and {who or 'nobody'} may not open it so",
+            "ask to see it: firsthand view ask",
+        )
     with vault.db.write() as connection:
         found = catalog.find(connection, segment)
-        if who != "self" and _withheld(connection, found):
-            raise Refused(f"segment {segment} touches a withheld interval")
-        _note(vault, connection, found, part, who, why)
+        _note(vault, connection, found, part, who=who, why=why)
     return _open(vault, found, part)
 
 
 def read_cut(vault: Vault, segment: str, part: str, run: str) -> bytes:
-    """As `read_part` for the making of a release, which must cut what is withheld."""
+    """As `read_part` for the making of a release, which must cut what is closed."""
     with vault.db.write() as connection:
         found = catalog.find(connection, segment)
-        _note(vault, connection, found, part, f"run {run}", "release")
+        _note(vault, connection, found, part, who=f"run {run}", why="release")
     return _open(vault, found, part)
 
 
+def read_view(vault: Vault, asker: Asker, view: str, segment: str, part: str) -> bytes:
+    """The opened bytes of one part for somebody else, under a granted view.
+
+    Consent, time box, quota and all that is closed are asked anew each time. Refused, NotFound.
+    """
+    with vault.db.write() as connection:
+        bystanders.settle(connection, vault.now_ns())
+        granted = viewing.require(connection, view, asker, vault.now_ns())
+        listed = {each.segment.id: each for each in _seen(vault, connection, granted)}
+        if segment not in listed:
+            raise NotFound(f"segment {segment} is not in view {view}")
+        found = listed[segment].segment
+        if listed[segment].closed:
+            raise Refused(f"segment {segment} {listed[segment].closed}")
+        length_ns = found.stop_ns - found.start_ns
+        viewing.count(connection, asker, segment, length_ns, vault.now_ns())
+        words = f"view {view}: {granted.reason}"
+        _note(vault, connection, found, part, who=asker.name, why=words, view=view)
+    return _open(vault, found, part)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A segment within a view, and why it is closed, or empty."""
+
+    segment: catalog.Segment
+    closed: str
+
+
+def in_view(vault: Vault, asker: Asker, view: str) -> list[Seen]:
+    """The segments that lie wholly within a granted view, by time."""
+    with vault.db.write() as connection:
+        bystanders.settle(connection, vault.now_ns())
+        granted = viewing.require(connection, view, asker, vault.now_ns())
+        return _seen(vault, connection, granted)
+
+
+def _seen(vault: Vault, connection: Connection, view: viewing.View) -> list[Seen]:
+    bounds = view.start_ns, view.stop_ns
+    listed = [
+        each
+        for each in catalog.of_person(connection, view.person, *bounds)
+        if each.start_ns >= view.start_ns and each.stop_ns <= view.stop_ns
+    ]
+    person = people.find(connection, view.person)
+    doors = closed.doors(connection, person, *bounds, vault.now_ns())
+    return [Seen(each, _why(doors, view, each)) for each in listed]
+
+
+def _why(doors: closed.Doors, view: viewing.View, segment: catalog.Segment) -> str:
+    # In an emergency nobody waits for the review; all else stays closed.
+    passed = ("review",) if view.glass else ()
+    reason = doors.hides(segment.start_ns, segment.stop_ns, passed)
+    loud = segment.record["media"].get("audio_hz")
+    if not reason and loud and doors.mutes(segment.start_ns, segment.stop_ns):
+        return "has sound where none may be heard"
+    return WHY.get(reason, "")
+
+
 def _note(
-    vault: Vault, connection: Connection, found: catalog.Segment, part: str, who: str, why: str
+    vault: Vault, connection: Connection, found: catalog.Segment, part: str, **said: str
 ) -> None:
     if found.state != "stored" or found.kind != "segment":
         raise NotFound(f"segment {found.id} holds no footage (any more)")
     person = people.find(connection, found.person)
-    private = {"segment": found.id, "part": part, "who": who, "why": why}
+    private = {"segment": found.id, "part": part} | said
     people.note(connection, "read", person, vault.now_ns(), private=private)
 
 
@@ -65,9 +142,3 @@ def _find_part(vault: Vault, found: catalog.Segment, part: str) -> catalog.Store
     if stored is None or stored.file_key is None:
         raise NotFound(f"segment {found.id} has no {part}")
     return stored
-
-
-def _withheld(connection: Connection, found: catalog.Segment) -> bool:
-    taken = [(item.start_ns, item.stop_ns) for item in withhold.of(connection, found.person)]
-    left = withhold.subtract(found.start_ns, found.stop_ns, taken)
-    return left != [(found.start_ns, found.stop_ns)]

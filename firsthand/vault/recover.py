@@ -16,6 +16,8 @@ from sqlalchemy import Connection
 
 from firsthand import log, tlog
 from firsthand.consent import erasure, people, restore, tables
+from firsthand.consent.access import tables as access
+from firsthand.consent.capture import review
 from firsthand.crypto import unwrap
 from firsthand.errors import Damaged, Error, NotFound
 from firsthand.forgetting import verify_forgotten
@@ -117,6 +119,7 @@ def _people(vault: Vault, connection: Connection, done: Recovered) -> dict[str, 
         found = journal.read_person(vault.store, key, person)
         if _rows_of(connection, person) == found:
             continue
+        _forget_approvals(connection, person)
         for table, column in reversed(journal.OF_PERSON):
             if table not in (tables.people, tables.devices):
                 connection.execute(table.delete().where(column == person))
@@ -125,6 +128,12 @@ def _people(vault: Vault, connection: Connection, done: Recovered) -> dict[str, 
                 _put(connection, table, column, row)
         done.people += 1
     return keys
+
+
+def _forget_approvals(connection: Connection, person: str) -> None:
+    # What they opened stands in the view's own row.
+    seen = sa.select(access.views.c.id).where(access.views.c.person == person)
+    connection.execute(access.approvals.delete().where(access.approvals.c.view.in_(seen)))
 
 
 def _put(connection: Connection, table: sa.Table, column: sa.Column, row: dict[str, Any]) -> None:
@@ -170,6 +179,8 @@ def _segment(vault: Vault, connection: Connection, slip: dict[str, Any], done: R
             raise NotFound(f"segment {held['id']} has lost its object")
         values = held | {"record": slip["envelope"]["record"]}
         catalog.insert(connection, catalog.Segment(**values), listed)
+        if held["kind"] == "segment":
+            review.arrive(connection, person.id, held["day"], receipt.time_ns)
         done.segments += 1
     elif known.id == held["id"] and known.record_hash != held["record_hash"]:
         return bool(record.media.get("replaces") == known.record_hash)

@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from firsthand.consent import people, withhold
+from firsthand.consent import people
+from firsthand.consent.capture import withhold
 from firsthand.consent.figures.programme import Wear
 from firsthand.vault import catalog
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
 
-from firsthand.consent import withhold
+from firsthand.consent.capture import withhold
 from firsthand.errors import NotFound, Refused
 from firsthand.vault import catalog, reading
 from firsthand.vault.vault import Vault

@@ -86,7 +86,8 @@ def _reading(connection: Connection, reads: list[log.Entry]) -> list[Line]:
         name = str((entry.private or {}).get("part", "part"))
         parts[name] = parts.get(name, 0) + 1
     what = ", ".join(_count(number, name) for name, number in sorted(parts.items()))
-    name = {"self": "the wearer's pages"}.get(who, who or "somebody")
+    names = {"self": "the wearer's pages", "keeper": "the vault's keeper"}
+    name = names.get(who, who or "somebody")
     reason = f" ({why})" if why and who != "self" else ""
     text = f"{name}{reason} opened {what}{_taken_at(connection, sorted(asked))}"
     return [Line(reads[0].time_ns, text, reads[-1].index, reads[0].index)]
@@ -144,5 +145,20 @@ def _words(entry: log.Entry) -> str:
         "rule_set": f"standing answer set: {words(get('permission'))}: {get('choice')}",
         "withhold_lifted": f"withheld interval {get('withhold')} lifted",
         "erasure_ordered": _erased(fields),
+        "zone_said": f"place said: {get('label')} ({get('kind')})",
+        "zone_ended": f"place {get('zone')} ended",
+        "work_permitted": f"{get('employer')} permits recording at {get('label')}",
+        "permit_revoked": f"permission {get('permit')} ended",
+        "review_window_set": f"review window set to {get('days')} days",
+        "days_reviewed": f"looked at {', '.join(map(str, fields.get('days', ())))}",
+        "bystander_hold": "a bystander asked: this time is hidden until you decide",
+        "bystander_decided": f"bystander's request decided: {get('decision')}",
+        "access_given": f"access key {get('name')} given",
+        "access_revoked": f"access key {get('name')} revoked",
+        "view_asked": f"{get('who')} asks to see your footage: {get('reason')}",
+        "glass_broken": f"{get('who')} broke the glass to see your footage: {get('reason')}",
+        "view_approved": f"{get('who')} approved view {get('view')}",
+        "view_answered": f"answered {get('choice')} to view {get('view')}",
+        "view_granted": f"view {get('view')} is open",
     }
     return sentences.get(entry.kind, entry.kind.replace("_", " "))

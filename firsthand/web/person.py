@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
-from firsthand.consent import ask, law, people, seen, withhold
+from firsthand.consent import ask, people, seen
+from firsthand.consent.capture import law, withhold
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.tables import devices, rules
 from firsthand.consent.terms import agreements, text

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from way import InlineLink
 
-from firsthand.consent import people, withhold
+from firsthand.consent import people
+from firsthand.consent.capture import withhold
 from firsthand.crypto import SigningKey, canonical
 from firsthand.errors import Damaged, Error, Refused
 from firsthand.record.home.link import Denied, Rejected, Unreached

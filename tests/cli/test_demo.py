@@ -12,7 +12,8 @@ import av
 import pytest
 
 from firsthand import config
-from firsthand.consent import people, withhold
+from firsthand.consent import people
+from firsthand.consent.capture import withhold
 from firsthand.shard import ReleaseReader
 from firsthand.vault.vault import Vault
 

@@ -4,7 +4,8 @@ import pytest
 import sqlalchemy as sa
 
 from firsthand import log
-from firsthand.consent import ask, erasure, people, withhold
+from firsthand.consent import ask, erasure, people
+from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.terms import agreements
 from firsthand.crypto import SigningKey

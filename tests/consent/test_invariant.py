@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import Connection
 
 from firsthand import log
-from firsthand.consent import ask, erasure, people, withhold
+from firsthand.consent import ask, erasure, people
+from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements
 from firsthand.db import Database

@@ -2,7 +2,8 @@
 
 import pytest
 
-from firsthand.consent import people, seen, withhold
+from firsthand.consent import people, seen
+from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers
 from firsthand.consent.terms import agreements
 from firsthand.errors import Refused

@@ -11,7 +11,8 @@ import wearers
 
 from firsthand import config, log
 from firsthand.cli.locally import enrol_here
-from firsthand.consent import people, withhold
+from firsthand.consent import people
+from firsthand.consent.capture import review, withhold
 from firsthand.consent.runs import answers, proposals, snapshots
 from firsthand.consent.terms import agreements
 from firsthand.errors import NotFound, Refused
@@ -62,6 +63,9 @@ def recorded(tmp_path_factory):
             record(camera, card, device)
             done = carry_home(card, device, patience_s=10)
             assert (done.stored, done.left) == (2, 0)
+        with vault.db.write() as connection:
+            for person in people.listed(connection):
+                review.reviewed(connection, person)
     yield vault
     vault.close()
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from firsthand import log
-from firsthand.consent import withhold
+from firsthand.consent.capture import withhold
 from firsthand.release import seen, worn
 from firsthand.release.tables import looked, pictures
 

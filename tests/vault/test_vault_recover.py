@@ -14,7 +14,8 @@ import wearers
 from faults import Tally
 
 from firsthand import config, enrolment, log
-from firsthand.consent import ask, erasure, people, withhold
+from firsthand.consent import ask, erasure, people
+from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, quiz, text
 from firsthand.crypto import SigningKey, unwrap, wrap

@@ -8,7 +8,8 @@ import film
 import wearers
 from rig import MINUTE_NS, START_NS, FakeDevice
 
-from firsthand.consent import erasure, people, withhold
+from firsthand.consent import erasure, people
+from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.terms import agreements
 from firsthand.segment import pack_events

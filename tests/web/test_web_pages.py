@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import pytest
 from rig import MINUTE_NS
 
-from firsthand.consent import people, seen, withhold
+from firsthand.consent import people, seen
+from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers
 from firsthand.consent.terms import agreements
 from firsthand.vault import reading
@@ -204,10 +205,12 @@ def test_readings_in_a_row_are_one_line_that_says_what_was_opened(home):
     opened = home.footage()[-3:]
     for segment in opened:
         home.get(f"{person}/segments/{segment.id}/still")
-    reading.read_part(home.vault, opened[0].id, "video", "dr eve", "fh:human-view")
+    reading.read_part(home.vault, opened[0].id, "video", "keeper", "a test")
     with home.vault.db.read() as connection:
         lines, _ = history(connection, home.ana.id)
-    assert lines[0].text.startswith("dr eve (fh:human-view) opened 1 video, recorded 2 Nov 2026")
+    assert lines[0].text.startswith(
+        "the vault's keeper (a test) opened 1 video, recorded 2 Nov 2026"
+    )
     assert "3 stills" in lines[1].text
     assert lines[1].last - lines[1].index >= 2
 

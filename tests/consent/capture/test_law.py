@@ -5,11 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from firsthand import log
-from firsthand.consent import law
-from firsthand.consent.law import Law
+from firsthand.consent.capture import law
+from firsthand.consent.capture.law import Law
 from firsthand.errors import Usage
 
-ROW = Law("NL", "yes", "a statute", "2026-11-01", "a lawyer", "2027-11-01")
+ROW = Law("NL", "one", "yes", "", "a statute", "2026-11-01", "a lawyer", "2027-11-01")
 
 
 def at(day: str, clock: str = "12:00:00") -> int:
@@ -31,14 +31,37 @@ def test_sound_is_permitted_from_the_first_day_until_the_day_of_expiry(connectio
 
 
 def test_a_row_that_says_no_means_no_sound(connection):
-    law.add(connection, Law(**{**vars(ROW), "audio": "no"}))
-    assert not law.sound_permitted(connection, "NL", at("2026-12-01"))
+    for audio in ("all", "mixed"):
+        law.add(connection, Law(**{**vars(ROW), "audio": audio}))
+        assert not law.sound_permitted(connection, "NL", at("2026-12-01"))
+
+
+def test_older_rows_of_a_place_go_on_to_judge_what_was_recorded_under_them(connection):
+    law.add(connection, ROW)
+    stricter = {"as_of": "2027-05-01", "expires": "2028-05-01", "audio": "all"}
+    law.add(connection, Law(**{**vars(ROW), **stricter}))
+    assert law.sound_permitted(connection, "NL", at("2027-04-30"))
+    assert not law.sound_permitted(connection, "NL", at("2027-05-01"))
+
+
+def test_shipped_rows_that_nobody_reviewed_permit_nothing(connection):
+    for row in law.shipped():
+        allowed = law.sound_permitted(connection, row.jurisdiction, at("2026-12-01"))
+        assert allowed == (row.jurisdiction == "sim")
+
+
+def test_the_log_holds_the_shipped_rows_of_places_in_use_once(connection):
+    for _ in range(2):
+        law.enter(connection, {"sim", "DE", "XX"}, at("2026-12-01"))
+    said = [entry.public["law"]["jurisdiction"] for entry in log.read(connection)]
+    assert said == ["sim", "DE"]
+    assert law.sound_permitted(connection, "sim", at("2026-12-01"))
 
 
 def test_an_organisations_row_replaces_the_shipped_one_also_when_it_has_expired(connection):
     now_ns = at("2027-06-01")
     assert law.sound_permitted(connection, "sim", now_ns)
-    stale = Law("sim", "yes", "ours", "2026-11-01", "us", "2027-01-01")
+    stale = Law("sim", "one", "yes", "", "ours", "2026-11-01", "us", "2027-01-01")
     law.add(connection, stale)
     assert not law.sound_permitted(connection, "sim", now_ns)
     law.add(connection, Law(**{**vars(stale), "expires": "2028-01-01"}))
@@ -59,7 +82,9 @@ def test_every_shipped_row_is_whole_and_not_for_ever(connection):
     "change",
     [
         {"audio": "perhaps"},
-        {"audio": "YES"},
+        {"audio": "yes"},
+        {"video": "perhaps"},
+        {"reviewer": "unreviewed"},
         {"jurisdiction": " "},
         {"source": ""},
         {"reviewer": ""},

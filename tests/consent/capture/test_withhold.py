@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firsthand import log
-from firsthand.consent import withhold
+from firsthand.consent.capture import withhold
 from firsthand.errors import NotFound, Usage
 
 instants = st.integers(-3, 40)

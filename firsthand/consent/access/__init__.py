@@ -1,0 +1,1 @@
+"""Who is asking, and who may look at what: named access keys, and viewing with four eyes."""

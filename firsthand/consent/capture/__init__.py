@@ -1,0 +1,1 @@
+"""What may be captured and kept in use: law, places, withheld intervals, review, bystanders."""

@@ -1,0 +1,62 @@
+"""Which of a person's time is closed to everybody else, and why; asked at every door.
+
+Withheld by the wearer, held for a bystander, still in review, or at a place where no picture may be
+taken: what is closed is in no release and on no other's screen. The wearer is asked elsewhere.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from firsthand.capture import spans
+from firsthand.consent import people
+from firsthand.consent.capture import bystanders, review, withhold, zones
+
+
+class Closed(NamedTuple):
+    """One interval in wall-clock ns, stop excluded, and why: withheld | held | review | place."""
+
+    start_ns: int
+    stop_ns: int
+    why: str
+
+
+class Doors(NamedTuple):
+    """What is closed, and where sound is not to be heard, of one person within an interval."""
+
+    closed: tuple[Closed, ...]
+    silent: tuple[tuple[int, int], ...]
+
+    def hides(self, start_ns: int, stop_ns: int, passed: Collection[str] = ()) -> str:
+        """Why an interval can't be shown as a whole: the first reason, or empty."""
+        for each in self.closed:
+            if each.start_ns < stop_ns and each.stop_ns > start_ns and each.why not in passed:
+                return each.why
+        return ""
+
+    def mutes(self, start_ns: int, stop_ns: int) -> bool:
+        """Whether any of an interval is to be without sound: then all of it is."""
+        return any(begin < stop_ns and end > start_ns for begin, end in self.silent)
+
+
+def doors(
+    connection: Connection, person: people.Person, start_ns: int, stop_ns: int, now_ns: int
+) -> Doors:
+    """All that is closed or silent of a person's time from `start_ns` to `stop_ns`, as of now."""
+    closed = [Closed(w.start_ns, w.stop_ns, "withheld") for w in withhold.of(connection, person.id)]
+    closed += [
+        Closed(h.start_ns, h.stop_ns, "held") for h in bystanders.held(connection, person.id)
+    ]
+    closed += [
+        Closed(day.start_ns, day.stop_ns, "review")
+        for day in review.open_days(connection, person.id, now_ns)
+    ]
+    silent = []
+    for begin, end, capture in spans(zones.rules_of(connection, person), start_ns, stop_ns):
+        if not capture.video:
+            closed.append(Closed(begin, end, "place"))
+        if not capture.audio:
+            silent.append((begin, end))
+    touching = (each for each in closed if each.start_ns < stop_ns and each.stop_ns > start_ns)
+    return Doors(tuple(sorted(touching)), tuple(silent))
