@@ -1,22 +1,24 @@
 """What the vault tells a device to do from now on: a signed, numbered policy.
 
-It holds whom to seal to, which changes each month, or that nothing is to be recorded any more.
-Bytes and signatures only; the device keeps it in record/wearer/policy.py.
+It holds whom to seal to, which changes each month, and what may be recorded where; or that nothing
+is to be recorded any more. Bytes and signatures only; the device keeps it in
+record/wearer/policy.py.
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from firsthand.age import Recipient
+from firsthand.capture import Rules
 from firsthand.crypto import SigningKey, VerifyKey, canonical
 from firsthand.errors import Damaged, Error
 from firsthand.segment import build, sign_body, verify_body
 
 VERSION = 1
 CONTEXT = "firsthand/policy/v1"
-# Above every month: a device that was told to stop takes no older word, whoever sends it again.
-LAST = 999_912
+# Above every time: a device that was told to stop takes no older word, whoever sends it again.
+LAST = 2**62
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Policy:
     recipient: str
     v: int = VERSION
     record: bool = True  # false once the wearer has left: nothing is recorded, and nothing sealed
+    rules: dict[str, Any] = field(default_factory=dict)  # as capture.Rules; empty: none were told
 
     def hash(self) -> str:
         """What the records made under it hold as `policy`."""
@@ -54,8 +57,10 @@ def verify_policy(envelope: Any, key: VerifyKey) -> Policy:
         return policy
     try:
         Recipient.parse(policy.recipient)
+        if policy.rules:
+            Rules.from_json(policy.rules)
     except Error as error:
-        raise Damaged(f"policy {policy.number} names no recipient: {error.message}") from error
+        raise Damaged(f"policy {policy.number} cannot be followed: {error.message}") from error
     return policy
 
 
@@ -63,4 +68,6 @@ def _body(policy: Policy) -> dict[str, Any]:
     body = asdict(policy)
     if policy.record:  # the bytes of a policy that lets record are those of before
         del body["record"]
+    if not policy.rules:
+        del body["rules"]
     return body

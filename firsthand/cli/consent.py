@@ -8,9 +8,9 @@ import typer
 
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
-from firsthand.cli.vaults import moment, opened, when
+from firsthand.cli.vaults import count, moment, opened, when
 from firsthand.consent import people
-from firsthand.consent.capture import law, withhold
+from firsthand.consent.capture import law, review, withhold
 from firsthand.consent.runs import answers
 from firsthand.consent.terms import agreements, text
 from firsthand.consent.terms import quiz as quizzing
@@ -248,6 +248,31 @@ def lift(
     with opened() as vault, vault.db.write() as connection:
         withhold.lift(connection, people.find(connection, person), withheld)
     say(f"{person} no longer withholds {withheld}")
+
+
+@app.command(epilog=exits(10))
+def reviewed(
+    person: PersonName,
+    days: Annotated[
+        list[str] | None, typer.Argument(metavar="DAY...", help="As 2026-01-05; all, if none.")
+    ] = None,
+) -> None:
+    """Say that a person has looked at days, which may then be used before their window ends."""
+    with opened() as vault, vault.db.write() as connection:
+        found = people.find(connection, person)
+        ended = review.reviewed(connection, found, days or (), vault.now_ns())
+    say(f"{person} has looked at {count(len(ended), 'day')}")
+
+
+@app.command("review-window", epilog=exits(10))
+def review_window(
+    person: PersonName,
+    days: Annotated[int, typer.Argument(metavar="DAYS", help="How long each day is theirs.")],
+) -> None:
+    """Set for how many days footage stays its wearer's alone; 7 unless set, 1 at least."""
+    with opened() as vault, vault.db.write() as connection:
+        review.set_window(connection, people.find(connection, person), days, vault.now_ns())
+    say(f"{person} has {count(days, 'day')} to look at each day")
 
 
 @app.command(epilog=exits())

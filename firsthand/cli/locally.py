@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 from firsthand.config import Settings
 from firsthand.errors import NotFound, Usage
+from firsthand.policy import sign_policy
 from firsthand.record.card.card import Card
 from firsthand.record.device import Device, create_device, load_device
+from firsthand.record.wearer.policy import take
 
 if TYPE_CHECKING:
     from firsthand.consent.people import Person
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 
 def enrol_here(vault: "Vault", person: "Person") -> Device:
     """Makes a device folder with a card for a person, and tells the vault its public key."""
-    from firsthand.consent import people  # a device that is no vault has no server packages
+    # A device that is no vault has no server packages.
+    from firsthand.consent import people
+    from firsthand.vault.policy import policy_of
 
     name = people.new_id("d")
     device = create_device(
@@ -28,8 +32,8 @@ def enrol_here(vault: "Vault", person: "Person") -> Device:
     )
     Card.create(device.folder / "card")
     with vault.db.write() as connection:
-        people.enrol(connection, person, name, device.key.public, vault.now_ns())
-    return device
+        enrolled = people.enrol(connection, person, name, device.key.public, vault.now_ns())
+    return take(device, sign_policy(policy_of(vault, enrolled), vault.keyring.log_key()))
 
 
 def local_devices(settings: Settings) -> list[Device]:

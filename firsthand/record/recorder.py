@@ -21,6 +21,7 @@ from firsthand.record.sealing.open_segment import OpenSegment
 from firsthand.record.sealing.opening import Opening
 from firsthand.record.stop import stop_on_signals as stop_on_signals
 from firsthand.record.wearer import forget
+from firsthand.record.wearer.allowed import Allowed
 from firsthand.record.wearer.control import Control
 from firsthand.record.wearer.heartbeat import Heart
 from firsthand.record.wearer.ladder import Ladder
@@ -111,7 +112,9 @@ class _Recorder:
         self._outage = Outage(card, chain, self.recorded.session, self._opening, event)
         self._now_ns = 0
         self._heart = Heart(chain.device.folder, self.recorded.session, control.clock)
-        self._obeyed = Obeyed(camera, control, self._heart, self._forget, ladder, self._why_not)
+        allowed = Allowed(camera, chain.device)
+        rest = ladder, self._why_not, allowed.at
+        self._obeyed = Obeyed(camera, control, self._heart, self._forget, *rest)
         self._stop_ns = 0  # where the last record ends
         # Coded pictures that no decoder can begin with: since when, how many.
         self._skipped: tuple[int, int] | None = None

@@ -105,7 +105,7 @@ def _why(doors: closed.Doors, view: viewing.View, segment: catalog.Segment) -> s
     # In an emergency nobody waits for the review; all else stays closed.
     passed = ("review",) if view.glass else ()
     reason = doors.hides(segment.start_ns, segment.stop_ns, passed)
-    loud = segment.record["media"].get("audio_hz")
+    loud = segment.record["media"].get("audio_samples")
     if not reason and loud and doors.mutes(segment.start_ns, segment.stop_ns):
         return "has sound where none may be heard"
     return WHY.get(reason, "")

@@ -15,8 +15,9 @@ from starlette.concurrency import run_in_threadpool
 from firsthand.age import Recipient
 from firsthand.consent import people
 from firsthand.errors import Forged, Usage
-from firsthand.policy import Policy, last_policy, sign_policy
-from firsthand.vault import ask, catalog, fleet, forged, forget, ingest
+from firsthand.policy import last_policy, sign_policy
+from firsthand.vault import ask, fleet, forged, forget, ingest
+from firsthand.vault.policy import policy_of
 from firsthand.vault.vault import Vault
 from firsthand.web.body import MAX_JSON, parse_object, read_body
 from firsthand.web.signed import authenticate
@@ -136,9 +137,7 @@ def _device_state(vault: Vault, device: people.Device, _: bytes) -> dict[str, An
         now_ns = vault.now_ns()
         recipient = vault.keyring.ingest_recipient(device.person, now_ns)
         answer |= {"recipient": recipient, "key_id": Recipient.parse(recipient).key_id}
-        # The recipient changes each month, and so does the policy's number.
-        number = int(catalog.day_of(now_ns)[:7].replace("-", ""))
-        policy = Policy(device.id, device.person, number, recipient)
+        policy = policy_of(vault, device)
         answer |= ask.told(vault, device)
     answer["policy"] = sign_policy(policy, vault.keyring.log_key())
     return answer

@@ -20,6 +20,7 @@ KINDS = {
     "failed": "failed",
 }
 REASONS = {
+    "place": "no pictures may be taken there",
     "power": "the power was cut",
     "cut": "cut off",
     "killed": "the recorder was cut off",

@@ -206,7 +206,7 @@ def find(connection: Connection, request: str) -> Request:
 
 def _concerned(connection: Connection, request: Request) -> Iterator[people.Person]:
     """Whose badge or place it may have been: all of them, rather too many than too few."""
-    days = {_day(at_ns) for at_ns in (request.start_ns - MARGIN_NS, request.stop_ns + MARGIN_NS)}
+    days = {day_of(at_ns) for at_ns in (request.start_ns - MARGIN_NS, request.stop_ns + MARGIN_NS)}
     for person in people.listed(connection):
         if person.status != "active":
             continue
@@ -239,5 +239,6 @@ def _where(connection: Connection, where: Any) -> Iterator[Request]:
     yield from [Request(**row._mapping) for row in connection.execute(query)]
 
 
-def _day(time_ns: int) -> str:
+def day_of(time_ns: int) -> str:
+    """The UTC day of a time, as 2026-11-01."""
     return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%d")

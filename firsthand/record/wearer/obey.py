@@ -1,4 +1,4 @@
-"""A camera's samples as far as the wearer, and the device's heat and battery, let them through.
+"""A camera's samples as far as the wearer, law and place, heat and battery let them through.
 
 The wearer's word is asked after a sample came and before anything else sees it: what the camera
 took after the press is never kept. What is held back becomes a gap with its reason.
@@ -6,13 +6,16 @@ took after the press is never kept. What is held back becomes a gap with its rea
 
 from collections.abc import Callable, Iterator
 
-from firsthand.record.cameras.camera import Camera, Coded, Event, Gap, Picture, Sample, Tick
+from firsthand.capture import Capture
+from firsthand.record.cameras.camera import Camera, Coded, Event, Gap, Picture, Sample, Sound, Tick
+from firsthand.record.wearer.allowed import ANYTHING
 from firsthand.record.wearer.control import Asked, Control
 from firsthand.record.wearer.heartbeat import RECORDING, STALE_S, Heart
 from firsthand.record.wearer.ladder import STEPS, Ladder, Step
 
 # A gap that lasts is written down in pieces: a power cut forgets no more of it than this.
 PIECE_NS = 600 * 10**9
+PLACE = "place"  # the reason of a gap where no pictures may be taken
 
 
 class Obeyed:
@@ -26,9 +29,11 @@ class Obeyed:
         forget: Callable[[], None],
         ladder: Ladder | None = None,
         outage: Callable[[], str] = str,
+        allowed: Callable[[int], Capture] = lambda _: ANYTHING,
     ) -> None:
         self._camera, self._control, self._heart = camera, control, heart
         self._forget, self._ladder = forget, ladder
+        self._allowed = allowed
         self._outage = outage  # why the card takes nothing, or empty
         self._reason = ""
         self._since_ns = self._until_ns = 0  # of what is held back, so far as it isn't told
@@ -41,11 +46,11 @@ class Obeyed:
     def samples(self) -> Iterator[Sample]:
         """What may be kept, in order, with gaps for what may not."""
         for sample in self._camera.samples():
-            reason = self._hold()
+            reason = self._hold(sample.time_ns)
             held = bool(reason)  # once, and it stays so: the wearer may resume at this instant
             while reason != self._reason:
                 yield from self._turn(reason, sample.time_ns)
-                reason = self._hold()
+                reason = self._hold(sample.time_ns)
                 held = held or bool(reason)
             self._beat(sample)
             if reason:
@@ -63,14 +68,15 @@ class Obeyed:
             return Gap(self._since_ns, self._until_ns, self._reason)
         return None
 
-    def _hold(self) -> str:
+    def _hold(self, now_ns: int) -> str:
         asked = self._asked = self._control.asked()
         if self._control.must_forget(asked):
             self._forget()
         if self._ladder:
             self._step = self._ladder.step()
         told = self._control.hold(asked)
-        return told or (self._step.reason if self._step.number == len(STEPS) - 1 else "")
+        spent = self._step.reason if self._step.number == len(STEPS) - 1 else ""
+        return told or spent or ("" if self._allowed(now_ns).video else PLACE)
 
     def _turn(self, reason: str, now_ns: int) -> Iterator[Sample]:
         """Another reason to hold back from now on, or none any more."""
@@ -96,6 +102,8 @@ class Obeyed:
     def _may_pass(self, sample: Sample) -> bool:
         if sample.time_ns < self._not_before_ns and not isinstance(sample, Gap):
             return False
+        if isinstance(sample, Sound):
+            return self._allowed(sample.time_ns).audio
         if self._ladder and isinstance(sample, Picture | Coded):
             return self._ladder.keeps(sample, self._step)
         return True

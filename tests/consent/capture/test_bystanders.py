@@ -17,7 +17,7 @@ def hour(now_ns):
 
 
 def code_of(person, time_ns):
-    return bystanders.badge_code(person, bystanders._day(time_ns))
+    return bystanders.badge_code(person, bystanders.day_of(time_ns))
 
 
 def ask(connection, hour, now_ns, **fields):
