@@ -57,20 +57,36 @@ def read_view(vault: Vault, asker: Asker, view: str, segment: str, part: str) ->
 
     Consent, time box, quota and all that is closed are asked anew each time. Refused, NotFound.
     """
+    settle(vault)
     with vault.db.write() as connection:
-        bystanders.settle(connection, vault.now_ns())
-        granted = viewing.require(connection, view, asker, vault.now_ns())
-        listed = {each.segment.id: each for each in _seen(vault, connection, granted)}
-        if segment not in listed:
-            raise NotFound(f"segment {segment} is not in view {view}")
-        found = listed[segment].segment
-        if listed[segment].closed:
-            raise Refused(f"segment {segment} {listed[segment].closed}")
+        granted, found = check_view(vault, connection, asker, view, segment)
         length_ns = found.stop_ns - found.start_ns
         viewing.count(connection, asker, segment, length_ns, vault.now_ns())
         words = f"view {view}: {granted.reason}"
         _note(vault, connection, found, part, who=asker.name, why=words, view=view)
     return _open(vault, found, part)
+
+
+def settle(vault: Vault) -> None:
+    """Hides what waiting requests of bystanders may show; before any door is opened."""
+    with vault.db.read() as connection:
+        waits = bystanders.waiting(connection)
+    if waits:
+        with vault.db.write() as connection:
+            bystanders.settle(connection, vault.now_ns())
+
+
+def check_view(
+    vault: Vault, connection: Connection, asker: Asker, view: str, segment: str
+) -> tuple[viewing.View, catalog.Segment]:
+    """The granted view and the segment in it; Refused or NotFound if it may not be opened now."""
+    granted = viewing.require(connection, view, asker, vault.now_ns())
+    listed = {each.segment.id: each for each in _seen(vault, connection, granted)}
+    if segment not in listed:
+        raise NotFound(f"segment {segment} is not in view {view}")
+    if listed[segment].closed:
+        raise Refused(f"segment {segment} {listed[segment].closed}")
+    return granted, listed[segment].segment
 
 
 @dataclass(frozen=True)
@@ -83,8 +99,8 @@ class Seen:
 
 def in_view(vault: Vault, asker: Asker, view: str) -> list[Seen]:
     """The segments that lie wholly within a granted view, by time."""
-    with vault.db.write() as connection:
-        bystanders.settle(connection, vault.now_ns())
+    settle(vault)
+    with vault.db.read() as connection:
         granted = viewing.require(connection, view, asker, vault.now_ns())
         return _seen(vault, connection, granted)
 

@@ -29,8 +29,11 @@ from firsthand.web import (
     ingest,
     metrics,
     overview,
+    own,
     person,
     run,
+    seen,
+    views,
 )
 from firsthand.web.footage import Opened
 from firsthand.web.guard import Guard
@@ -49,10 +52,12 @@ def make_app(vault: Vault, *, access_key: str | None) -> FastAPI:
     app.state.nonces = Nonces()
     app.state.opened = Opened(vault)
     app.state.patience = enrol.Patience()
-    for room in (ingest, enrol, metrics, overview, person, consent, control, day, footage, run):
+    app.state.strangers = seen.Strangers()
+    pages = (overview, person, consent, own, control, day, footage, run, views, seen)
+    for room in (ingest, enrol, metrics, *pages):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    app.add_middleware(Guard, settings=vault.settings, access_key=access_key, show=_show)
+    app.add_middleware(Guard, vault=vault, access_key=access_key, show=_show)
     app.add_exception_handler(Error, _on_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_wrong_request)

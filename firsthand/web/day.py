@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from firsthand.consent import people
-from firsthand.consent.capture import withhold
+from firsthand.consent.capture import bystanders, review, withhold
 from firsthand.segment import iter_events
 from firsthand.vault import ask, catalog
 from firsthand.vault.account import Stretch, account
@@ -17,7 +17,7 @@ from firsthand.vault.account import waiting as on_cards
 from firsthand.vault.vault import Vault
 from firsthand.web import charts, timeline
 from firsthand.web.body import read_form
-from firsthand.web.page import back_to, clock, date, render
+from firsthand.web.page import asker_of, back_to, clock, date, render
 from firsthand.web.person import span_of
 
 router = APIRouter(include_in_schema=False)
@@ -60,9 +60,15 @@ def want(request: Request, person: str, day: str, form: Form) -> Response:
 
 
 @router.get("/people/{person}/days/{day}")
-def day_page(request: Request, person: str, day: str, at: str | None = None) -> Response:
-    """One day; without a time it begins with the first minute recorded."""
+def day_page(
+    request: Request, person: str, day: str, at: str | None = None, since: str = "", kept: str = ""
+) -> Response:
+    """One day; without a time it begins with the first minute recorded.
+
+    `since` is where the wearer began to keep back, `kept` what they have just kept back.
+    """
     vault: Vault = request.app.state.vault
+    asker = asker_of(request)
     start_ns = timeline.day_start(day)
     stop_ns = start_ns + timeline.DAY_NS
     with vault.db.read() as connection:
@@ -71,17 +77,21 @@ def day_page(request: Request, person: str, day: str, at: str | None = None) -> 
         announced = on_cards(connection, found.id, vault.now_ns())
         stretches = account(connection, found.id, start_ns, stop_ns, announced)
         days = [row[0] for row in catalog.days(connection, found.id)]
-        kept_back = withhold.of(connection, found.id)
+        kept_back: list[Any] = list(withhold.of(connection, found.id))
+        kept_back += bystanders.held(connection, found.id)
+        in_review = [each for each in review.of(connection, found.id) if each.day == day]
         wanted = ask.wanted(connection, found.id, vault.now_ns())
+    now_ns = vault.now_ns()
     waiting = [each for each in stretches if each.kind == "waiting"]
     at_ns = timeline.parse_time(day, at) if at else _begin(segments, start_ns)
     current = next((s for s in segments if s.start_ns <= at_ns < s.stop_ns), None)
     hour_ns = start_ns + (at_ns - start_ns) // timeline.HOUR_NS * timeline.HOUR_NS
     shown = current or _nothing_at(at_ns)
+    since_ns = timeline.parse_time(day, since) if since else shown.start_ns
     events = []
     withheld = current is not None and _kept(current, kept_back)
     if current is not None and not withheld and "events" in _parts(current):
-        events = _events(request.app.state.opened.read(current, "events"), current)
+        events = _events(request.app.state.opened.read(current, "events", asker), current)
     hours = timeline.hours_of([*stretches, Stretch("off", at_ns, at_ns + 1)], start_ns)
     return render(
         "day.html",
@@ -118,8 +128,11 @@ def day_page(request: Request, person: str, day: str, at: str | None = None) -> 
         waiting=waiting,
         gaps=[each for each in stretches if each.kind not in ("recorded", "waiting")],
         wanted=[each for each in wanted if each.start_ns < stop_ns and each.stop_ns > start_ns],
-        withhold_from=_local(day, shown.start_ns),
+        withhold_from=_local(day, min(since_ns, shown.start_ns)),
         withhold_to=_local(day, shown.stop_ns),
+        since=clock(since_ns) if since else "",
+        kept=next((each for each in kept_back if each.id == kept), None),
+        review=next((each for each in in_review if each.in_review(now_ns)), None),
     )
 
 

@@ -9,13 +9,17 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from firsthand.consent.capture import withhold
+from firsthand.consent.access import askers
+from firsthand.consent.access.askers import KEEPER, Asker
+from firsthand.consent.capture import bystanders, withhold
 from firsthand.errors import NotFound, Refused
 from firsthand.vault import catalog, reading
 from firsthand.vault.vault import Vault
+from firsthand.web.page import asker_of
 
 TYPES = {"video": "video/mp4", "still": "image/jpeg"}
 # Long enough to play the minute that was opened; a longer pause is a new reading.
@@ -34,30 +38,43 @@ class Opened:
     def __init__(self, vault: Vault, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._vault = vault
         self._clock_s = clock_s
-        self._kept: OrderedDict[tuple[str, str], tuple[float, bytes]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], tuple[float, bytes]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, segment: catalog.Segment, part: str) -> bytes:
-        """The opened bytes of one part, logged unless it is open already.
+    def read(self, segment: catalog.Segment, part: str, asker: Asker = KEEPER) -> bytes:
+        """The opened bytes of one part for its wearer, logged unless it is open to them already.
 
-        Refused if the wearer withholds any of it, NotFound if it is erased.
+        Refused if the wearer withholds any of it or it is held, NotFound if it is erased.
         """
+        reading.settle(self._vault)
         with self._vault.db.read() as connection:
-            kept_back = withhold.of(connection, segment.person)
-        if any(w.start_ns < segment.stop_ns and w.stop_ns > segment.start_ns for w in kept_back):
+            askers.require_acts_for(connection, asker, segment.person)
+            kept_back = [(w.start_ns, w.stop_ns) for w in withhold.of(connection, segment.person)]
+            held = bystanders.held(connection, segment.person)
+        kept_back += [(each.start_ns, each.stop_ns) for each in held]
+        if any(begin < segment.stop_ns and end > segment.start_ns for begin, end in kept_back):
             raise Refused(
-                f"segment {segment.id} is withheld by its wearer",
-                "lift the withheld interval to see it",
+                f"segment {segment.id} is withheld by its wearer, or held for a bystander",
+                "lift the withheld interval, or decide on the request, to see it",
             )
         if segment.state != "stored":
             raise NotFound(f"segment {segment.id} was erased")
+        who = "self" if asker.owns(segment.person) else "keeper"
+        opener = partial(reading.read_part, self._vault, segment.id, part, who, "page")
+        return self._open((asker.id, segment.id, part), opener)
+
+    def read_view(self, asker: Asker, view: str, segment: str, part: str) -> bytes:
+        """As `read` for somebody else, under a granted view, which is asked anew each time."""
+        reading.settle(self._vault)
+        with self._vault.db.read() as connection:
+            reading.check_view(self._vault, connection, asker, view, segment)
+        opener = partial(reading.read_view, self._vault, asker, view, segment, part)
+        return self._open((view, segment, part), opener)
+
+    def _open(self, key: tuple[str, str, str], opener: Callable[[], bytes]) -> bytes:
         with self._lock:
             self._drop_old()
-            key = (segment.id, part)
-            if key in self._kept:
-                data = self._kept.pop(key)[1]
-            else:
-                data = reading.read_part(self._vault, segment.id, part, who="self", why="page")
+            data = self._kept.pop(key)[1] if key in self._kept else opener()
             self._kept[key] = (self._clock_s(), data)
             while len(self._kept) > 1 and sum(len(d) for _, d in self._kept.values()) > MAX_KEPT:
                 self._kept.popitem(last=False)
@@ -77,7 +94,7 @@ def footage(request: Request, person: str, segment: str, part: str) -> Response:
     found = request.app.state.vault.segment(segment)
     if found.person != person or part not in TYPES:
         raise NotFound(f"there is no {part} of segment {segment} here")
-    data = request.app.state.opened.read(found, part)
+    data = request.app.state.opened.read(found, part, asker_of(request))
     return ranged(data, request.headers.get("range"), TYPES[part])
 
 

@@ -1,5 +1,6 @@
 """What every page shares: the templates, how times and sizes are written, forms, errors."""
 
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,14 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from firsthand.consent.access.askers import KEEPER, Asker
 from firsthand.consent.terms.vocabulary import words
-from firsthand.errors import Error
+from firsthand.errors import Error, Usage
 from firsthand.web import charts
 from firsthand.web.timeline import KINDS, why
 
+# Who looks at the page that is being made; the guard says so.
+ASKER: ContextVar[Asker] = ContextVar("asker", default=KEEPER)
 HERE = Path(__file__).parent
 DAY_NS = 86_400 * 10**9
 
@@ -107,12 +111,26 @@ def render(name: str, status: int = 200, **values: Any) -> Response:
 
 def render_text(name: str, **values: Any) -> str:
     """A template's text."""
-    return _environment.get_template(name).render(**values)
+    return _environment.get_template(name).render(asker=ASKER.get(), **values)
 
 
 def render_error(request: Request, error: Error) -> Response:
     """A plain page that says what is wrong and what to do."""
     return render("error.html", error.http_status, error=error, title=_title(error.http_status))
+
+
+def parse_time(text: str) -> int:
+    """A datetime-local field, read as UTC, in ns; Usage."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Usage(f"there is no time {text!r}", "write 2026-11-01T08:03") from None
+    return int(at.replace(tzinfo=UTC).timestamp()) * 10**9
+
+
+def asker_of(request: Request) -> Asker:
+    """Who asks, as the guard found out."""
+    return request.state.asker
 
 
 def back_to(path: str) -> Response:

@@ -4,7 +4,6 @@ Each button here makes the same entry in the log as the command of the same name
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -17,17 +16,16 @@ from firsthand.consent.runs import answers, proposals
 from firsthand.consent.tables import devices, rules
 from firsthand.consent.terms import agreements, text
 from firsthand.consent.terms.vocabulary import PERMISSIONS
-from firsthand.errors import Usage
 from firsthand.release.tables import names, releases
-from firsthand.vault import catalog
+from firsthand.vault import catalog, reading
 from firsthand.vault.account import Stretch, account
 from firsthand.vault.account import waiting as on_cards
 from firsthand.vault.vault import Vault
-from firsthand.web import charts, control, timeline
+from firsthand.web import charts, control, own, timeline
 from firsthand.web.body import read_form
 from firsthand.web.consent import require_fresh
 from firsthand.web.history import history
-from firsthand.web.page import back_to, clock, date, length, render, when
+from firsthand.web.page import back_to, clock, date, length, parse_time, render, when
 
 router = APIRouter(include_in_schema=False)
 Form = Annotated[dict[str, str], Depends(read_form)]
@@ -50,6 +48,7 @@ def person_page(
     """All about one person."""
     vault: Vault = request.app.state.vault
     now_ns = vault.now_ns()
+    reading.settle(vault)
     recorders = control.shown(vault, vault.person(person).id)
     with vault.db.read() as connection:
         found = people.find(connection, person)
@@ -80,6 +79,7 @@ def person_page(
             "rules": _rules(connection, found.id),
             "withheld": withhold.of(connection, found.id),
             "releases": _releases(connection, found.id),
+            "own": own.shown(connection, found, now_ns),
             "lines": lines,
             "next_log": next_log,
             "paged": log_before is not None,
@@ -111,7 +111,8 @@ def withdraw(request: Request, person: str, consent: str) -> Response:
     """Withdraws one consent."""
     vault: Vault = request.app.state.vault
     with vault.db.write() as connection:
-        agreements.withdraw(connection, people.find(connection, person), consent, vault.now_ns())
+        found = own.whose(request, connection, person)
+        agreements.withdraw(connection, found, consent, vault.now_ns())
     return back_to(f"/people/{person}#consents")
 
 
@@ -121,7 +122,7 @@ def set_rule(request: Request, person: str, form: Form) -> Response:
     vault: Vault = request.app.state.vault
     permission, choice = form.get("permission", ""), form.get("choice", "")
     with vault.db.write() as connection:
-        found = people.find(connection, person)
+        found = own.whose(request, connection, person)
         if choice == "yes":
             require_fresh(connection, found, form)
         answers.set_rule(connection, found, permission, choice, vault.now_ns())
@@ -132,29 +133,26 @@ def set_rule(request: Request, person: str, form: Form) -> Response:
 def add_withhold(request: Request, person: str, form: Form) -> Response:
     """Keeps an interval back."""
     vault: Vault = request.app.state.vault
-    start_ns, stop_ns = _time(form.get("start", "")), _time(form.get("stop", ""))
+    start_ns, stop_ns = parse_time(form.get("start", "")), parse_time(form.get("stop", ""))
     with vault.db.write() as connection:
-        found = people.find(connection, person)
-        withhold.withhold(connection, found, start_ns, stop_ns, vault.now_ns())
+        found = own.whose(request, connection, person)
+        held = withhold.withhold(connection, found, start_ns, stop_ns, vault.now_ns())
+    if form.get("then") == "day":
+        day, _, clock_ = form["start"].partition("T")
+        return back_to(f"/people/{person}/days/{day}?at={clock_}&kept={held.id}")
     return back_to(f"/people/{person}#withheld")
 
 
 @router.post("/people/{person}/withhold/{withheld}/lift")
-def lift(request: Request, person: str, withheld: str) -> Response:
+def lift(request: Request, person: str, withheld: str, form: Form) -> Response:
     """Lets a withheld interval be used again."""
     vault: Vault = request.app.state.vault
     with vault.db.write() as connection:
-        withhold.lift(connection, people.find(connection, person), withheld, vault.now_ns())
+        found = own.whose(request, connection, person)
+        withhold.lift(connection, found, withheld, vault.now_ns())
+    if form.get("then") == "day":
+        return back_to(f"/people/{person}/days/{form.get('day', '')}?at={form.get('at', '')}")
     return back_to(f"/people/{person}#withheld")
-
-
-def _time(text: str) -> int:
-    """A datetime-local field, read as UTC, in ns."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise Usage(f"there is no time {text!r}", "write 2026-11-01T08:03") from None
-    return int(at.replace(tzinfo=UTC).timestamp()) * 10**9
 
 
 def _days(

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
 from firsthand.consent import ask, people, seen
+from firsthand.consent.access import askers
 from firsthand.consent.decide import Decision
 from firsthand.consent.runs import answers, proposals
 from firsthand.release.tables import releases
@@ -15,7 +16,7 @@ from firsthand.vault.vault import Vault
 from firsthand.web.body import read_form
 from firsthand.web.consent import require_fresh
 from firsthand.web.overview import silent
-from firsthand.web.page import back_to, render
+from firsthand.web.page import asker_of, back_to, render
 
 router = APIRouter(include_in_schema=False)
 Form = Annotated[dict[str, str], Depends(read_form)]
@@ -52,6 +53,7 @@ def run_page(request: Request, run: str) -> Response:
             _answered(connection, found, person, vault.now_ns())
             for person in people.listed(connection)
             if person.status == "active"
+            and (asker_of(request).role != "wearer" or asker_of(request).owns(person.id))
         ]
         query = sa.select(releases).where(releases.c.run == run).order_by(releases.c.began_ns)
         made = [dict(row._mapping) for row in connection.execute(query)]
@@ -69,6 +71,7 @@ def answer(request: Request, run: str, form: Form) -> Response:
     with vault.db.write() as connection:
         found = proposals.find(connection, run)
         person = people.find(connection, form.get("person", ""))
+        askers.require_acts_for(connection, asker_of(request), person.id)
         if form.get("choice") == "yes":
             require_fresh(connection, person, form)
         answers.vote(connection, found, person, form.get("choice", ""), vault.now_ns())
