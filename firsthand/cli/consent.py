@@ -8,7 +8,7 @@ import typer
 
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
-from firsthand.cli.vaults import count, moment, opened, when
+from firsthand.cli.vaults import count, length, moment, opened, when
 from firsthand.consent import people
 from firsthand.consent.capture import law, review, withhold
 from firsthand.consent.runs import answers
@@ -248,6 +248,32 @@ def lift(
     with opened() as vault, vault.db.write() as connection:
         withhold.lift(connection, people.find(connection, person), withheld)
     say(f"{person} no longer withholds {withheld}")
+
+
+@app.command("coverage", epilog=exits(10))
+def coverage_(
+    person: PersonName,
+    days: Annotated[
+        list[str] | None, typer.Argument(metavar="DAY...", help="As 2026-01-05; all, if none.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Tell where each day went: recorded, withheld, and why there is nothing; 24 hours in all."""
+    from firsthand.vault import catalog
+    from firsthand.vault.coverage import coverage
+
+    with opened() as vault, vault.db.read() as connection:
+        found = people.find(connection, person)
+        asked = days or [row[0] for row in catalog.days(connection, found.id)]
+        rows = [coverage(connection, found, day) for day in asked]
+    if json_:
+        show_json([{"day": each.day, "ns": each.kinds} for each in rows])
+        return
+    table(
+        ["day", "kind", "time"],
+        [[each.day, kind, length(ns / 1e9)] for each in rows for kind, ns in each.kinds.items()],
+        right="time",
+    )
 
 
 @app.command(epilog=exits(10))

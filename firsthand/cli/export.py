@@ -1,6 +1,7 @@
 """`firsthand export`: a person's own footage, opened for that person, with what was said of it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,12 @@ from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import progress, say
 from firsthand.cli.vaults import count, opened, when
 from firsthand.consent import people
-from firsthand.consent.capture import withhold
+from firsthand.consent.capture import withhold, zones
 from firsthand.consent.terms import agreements
 from firsthand.errors import Failed
 from firsthand.segment import iter_motion
 from firsthand.vault import catalog, reading
+from firsthand.vault.coverage import coverage
 from firsthand.vault.vault import Vault
 
 command = single()
@@ -72,6 +74,10 @@ def _motion_csv(data: bytes) -> bytes:
     return "\n".join([head, *rows, ""]).encode()
 
 
+def _days(segments: Sequence[catalog.Segment]) -> list[str]:
+    return sorted({segment.day for segment in segments})
+
+
 def _papers(vault: Vault, person: people.Person, path: Path) -> None:
     """Everything else the vault knows of this person, as one JSON file."""
     with vault.db.read() as connection:
@@ -80,6 +86,10 @@ def _papers(vault: Vault, person: people.Person, path: Path) -> None:
             "person": {"id": person.id, "name": person.name, "jurisdiction": person.jurisdiction},
             "consents": [vars(item) for item in agreements.of(connection, person.id)],
             "withheld": [vars(item) for item in withhold.of(connection, person.id)],
+            "places": [
+                {"id": each.id} | vars(each.zone) for each in zones.of(connection, person.id)
+            ],
+            "coverage": [vars(coverage(connection, person, day)) for day in _days(segments)],
             "segments": [
                 {"id": item.id, "day": item.day, "record": item.record, "receipt": item.receipt}
                 for item in segments

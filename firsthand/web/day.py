@@ -88,6 +88,7 @@ def day_page(
     hour_ns = start_ns + (at_ns - start_ns) // timeline.HOUR_NS * timeline.HOUR_NS
     shown = current or _nothing_at(at_ns)
     since_ns = timeline.parse_time(day, since) if since else shown.start_ns
+    first = next((s for s in segments if s.start_ns <= since_ns < s.stop_ns), shown)
     events = []
     withheld = current is not None and _kept(current, kept_back)
     if current is not None and not withheld and "events" in _parts(current):
@@ -128,8 +129,8 @@ def day_page(
         waiting=waiting,
         gaps=[each for each in stretches if each.kind not in ("recorded", "waiting")],
         wanted=[each for each in wanted if each.start_ns < stop_ns and each.stop_ns > start_ns],
-        withhold_from=_local(day, min(since_ns, shown.start_ns)),
-        withhold_to=_local(day, shown.stop_ns),
+        withhold_from=_local(day, min(first.start_ns, shown.start_ns)),
+        withhold_to=_local(day, max(first.stop_ns, shown.stop_ns)),
         since=clock(since_ns) if since else "",
         kept=next((each for each in kept_back if each.id == kept), None),
         review=next((each for each in in_review if each.in_review(now_ns)), None),

@@ -129,7 +129,7 @@ def test_withholding_this_minute_takes_it_from_the_page(home, page):
     page.click("text=Withhold >> nth=-1")
     page.wait_for_selector("text=1 Nov 2026, 08:04:00")
     page.goto(day(home, "08:04:10"))
-    page.wait_for_selector("text=Withheld by the wearer")
+    page.wait_for_selector("text=Kept back")
     assert page.query_selector("video") is None
 
 

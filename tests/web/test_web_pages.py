@@ -91,7 +91,7 @@ def test_the_overview_shows_each_wearer_their_footage_and_the_log(home):
 def test_the_day_tells_the_kinds_of_gap_apart(home):
     day = f"/people/{home.ana.id}/days/2026-11-01"
     assert "failed: camera lost" in home.get(f"{day}?at=08:06").text
-    assert "Withheld by the wearer" in home.get(f"{day}?at=08:10").text
+    assert "Kept back" in home.get(f"{day}?at=08:10").text
     assert "deleted, 08:12:00 to 08:13:00" in home.get(f"{day}?at=08:12:30").text
     assert "not recorded: asleep" in home.get(f"{day}?at=08:19").text
     assert "no device said why" in home.get(f"{day}?at=08:40").text
