@@ -63,9 +63,7 @@ spans = st.lists(st.tuples(st.integers(-5, 30), st.integers(1, 20), st.sampled_f
     ["withhold", "clinic", "gap", "segment"])), max_size=5)  # fmt: skip
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40 if FULL else 6, deadline=None, suppress_health_check=SHARED)
 @given(spans)
 def test_the_kinds_of_a_day_sum_to_24_hours_whatever_overlaps(vault, person, device, drawn):
     for start, hours, kind in drawn:
