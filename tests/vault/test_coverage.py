@@ -1,5 +1,6 @@
 """Coverage: whatever overlaps whatever, a day has 24 hours, and each has one kind."""
 
+from faults import FULL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
