@@ -60,7 +60,7 @@ def _segment(vault: Vault, segment: catalog.Segment, folder: Path) -> None:
     for name in parts:
         path = folder / f"{stem}.{ENDINGS[name]}"
         if not path.exists():
-            data = reading.read_part(vault, segment.id, name, "self", "export")
+            data = reading.read_part(vault, segment.id, name, "keeper", "export")
             part = path.with_name(path.name + ".part")
             part.write_bytes(_motion_csv(data) if name == "motion" else data)
             part.replace(path)

@@ -1,16 +1,20 @@
 """Pulling a release: its shards, manifest and a grant, as a folder for a researcher.
 
-Consent is asked anew: whoever withdrew since is left out, bytes and key.
+Consent is asked anew: whoever withdrew since is left out, bytes and key; so is whoever has since
+kept back some of what is in it, until the release is made again without that.
 """
 
 import json
 import os
+from bisect import bisect_left
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from firsthand import log
 from firsthand.consent import ask, people
+from firsthand.consent.capture import bystanders, closed
 from firsthand.consent.runs import proposals
 from firsthand.consent.terms import agreements
 from firsthand.errors import Refused
@@ -33,14 +37,21 @@ def pull(vault: Vault, release: str, out: Path, who: str, lifetime_s: int = GRAN
             raise Refused(f"release {release} is not made yet", 'run "firsthand release make"')
         run = proposals.find(connection, found.run)
         agreements.close_expired(connection, vault.now_ns())
+        bystanders.settle(connection, vault.now_ns())
         rows = connection.execute(sa.select(names).where(names.c.release == release)).all()
         allowed = {}
         for row in rows:
             person = people.find(connection, row.person)
-            if ask.for_run(connection, run, person, vault.now_ns()).allowed:
+            samples = _samples(found.manifest["manifest"], row.name)
+            if ask.for_run(connection, run, person, vault.now_ns()).allowed and not _closed(
+                connection, person, samples, vault.now_ns()
+            ):
                 allowed[row.name] = row.person
         if not allowed:
-            raise Refused(f"nobody in release {release} consents to its run any more")
+            raise Refused(
+                f"nobody in release {release} allows all of it any more",
+                "make it again: what was kept back or held since is then left out",
+            )
         log.append(
             connection,
             "release_pulled",
@@ -75,6 +86,32 @@ def pull(vault: Vault, release: str, out: Path, who: str, lifetime_s: int = GRAN
     _write(out / "manifest.json", json.dumps(found.manifest, indent=1).encode())
     _write(out / "grant.json", json.dumps(grant, indent=1).encode())
     return out
+
+
+def _samples(manifest: dict[str, Any], name: str) -> list[tuple[int, int]]:
+    """When each sample of a person begins and ends, in order."""
+    shards = [entry["shards"] for entry in manifest["people"] if entry["person"] == name]
+    rows = (row for listed in shards for shard in listed for row in shard["samples"])
+    return sorted((row["start_ns"], row["stop_ns"]) for row in rows)
+
+
+def _closed(
+    connection: sa.Connection, person: people.Person, samples: list[tuple[int, int]], now_ns: int
+) -> bool:
+    """Whether any of this is withheld, held or at a closed place by now.
+
+    That a day is in review again is no matter: what came in late is not in here.
+    """
+    if not samples:
+        return False
+    bounds = samples[0][0], max(stop_ns for _, stop_ns in samples)
+    taken = closed.doors(connection, person, *bounds, now_ns).closed
+    for each in taken:
+        # Samples of one person do not overlap: the last that begins before the end is the one.
+        place = bisect_left(samples, (each.stop_ns, 0)) - 1
+        if each.why != "review" and place >= 0 and samples[place][1] > each.start_ns:
+            return True
+    return False
 
 
 def _fetch(vault: Vault, key: str, folder: Path, shard: dict) -> None:

@@ -115,6 +115,14 @@ forks = sa.Table(
     sa.Column("record_hash", sa.String, primary_key=True),  # of the one not taken
     sa.Column("found_ns", sa.BigInteger, nullable=False),
 )
+# The last policy of each device: its number, and the hash of what it said; see policy.py.
+told = sa.Table(
+    "device_policy",
+    metadata,
+    sa.Column("device", sa.String, sa.ForeignKey("device.id"), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("content", sa.String, nullable=False),
+)
 
 
 @dataclass(frozen=True)

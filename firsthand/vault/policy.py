@@ -7,19 +7,12 @@ import sqlalchemy as sa
 
 from firsthand.consent import people
 from firsthand.consent.capture import zones
-from firsthand.db import metadata
 from firsthand.log import digest
 from firsthand.policy import Policy
+from firsthand.vault.catalog import told
 from firsthand.vault.vault import Vault
 
 PAST_NS = 2 * 86_400 * 10**9  # places that lie behind the device need not be told any more
-told = sa.Table(
-    "device_policy",
-    metadata,
-    sa.Column("device", sa.String, sa.ForeignKey("device.id"), primary_key=True),
-    sa.Column("number", sa.BigInteger, nullable=False),
-    sa.Column("content", sa.String, nullable=False),
-)
 
 
 def policy_of(vault: Vault, device: people.Device) -> Policy:

@@ -12,7 +12,7 @@ import wearers
 from firsthand import config, log
 from firsthand.cli.locally import enrol_here
 from firsthand.consent import people
-from firsthand.consent.capture import review, withhold
+from firsthand.consent.capture import review, withhold, zones
 from firsthand.consent.runs import answers, proposals, snapshots
 from firsthand.consent.terms import agreements
 from firsthand.errors import NotFound, Refused
@@ -320,6 +320,53 @@ def test_cut_pieces_keep_to_whole_seconds_inside_what_is_allowed(recorded, run):
     assert offsets == [(0, 5 * SECOND), (10 * SECOND, first.stop_ns - first.start_ns)]
     for day in chosen.days:
         assert all(one.stop_ns <= two.start_ns for one, two in pairwise(day.pieces))
+
+
+def test_what_is_kept_back_after_the_release_is_not_pulled_until_it_is_made_again(
+    recorded, run, tmp_path
+):
+    release = make.make(recorded, run, 1)
+    ana = person_of(recorded, "ana")
+    with recorded.db.write() as connection:
+        first = catalog.of_person(connection, ana.id)[0]
+        bounds = first.start_ns + 5 * SECOND, first.start_ns + 6 * SECOND
+        held = withhold.withhold(connection, ana, *bounds)
+        review.arrive(connection, person_of(recorded, "ben").id, first.day, recorded.now_ns())
+    samples, _ = samples_of(recorded, release, tmp_path / "1")
+    assert set(samples) == {
+        name_of(recorded, release, name) for name in ("ben", "cleo")
+    }  # ben has late footage to review, which is not in here
+    with recorded.db.write() as connection:
+        review.reviewed(connection, person_of(recorded, "ben"))
+    again = make.make(recorded, run, 1)
+    samples, _ = samples_of(recorded, again, tmp_path / "2")
+    mine = samples[name_of(recorded, again, "ana")]
+    assert all(each.stop_ns <= bounds[0] or each.start_ns >= bounds[1] for each in mine)
+    with recorded.db.write() as connection:
+        withhold.lift(connection, ana, held.id)
+
+
+def test_nothing_in_review_or_at_a_closed_place_is_released(recorded, run, tmp_path):
+    ana, ben = person_of(recorded, "ana"), person_of(recorded, "ben")
+    with recorded.db.write() as connection:
+        first = catalog.of_person(connection, ana.id)[0]
+        review.arrive(connection, ben.id, first.day, recorded.now_ns())
+        middle = first.start_ns + 66 * SECOND
+        said = zones.say(connection, ana, "clinic", middle, middle + 3600 * SECOND)
+    release = make.make(recorded, run, 1)
+    samples, _ = samples_of(recorded, release, tmp_path)
+    mine = samples[name_of(recorded, release, "ana")]
+    assert [each.stop_ns for each in mine] == [first.start_ns + 6 * SECOND]
+    with pytest.raises(NotFound):
+        name_of(recorded, release, "ben")
+    assert (ben.id, "all footage is withheld or still in review") in [
+        tuple(pair) for pair in release.summary["refused"]
+    ]
+    plain = b"".join(data for each in mine for data in each.files.values())
+    assert b"clinic" not in plain + str(release.manifest).encode()
+    with recorded.db.write() as connection:
+        zones.end(connection, ana, said.id)
+        review.reviewed(connection, ben)
 
 
 def test_pulled_files_are_private(recorded, run, tmp_path):
