@@ -123,14 +123,21 @@ def test_answering_a_run_works_by_keyboard(home, page):
         assert answers.answer(connection, home.run, home.bo.id) == "yes"
 
 
-def test_withholding_this_minute_takes_it_from_the_page(home, page):
-    page.goto(day(home, "08:04:10"))
+def test_two_taps_keep_minutes_back_and_a_third_undoes_it(home, page):
+    page.goto(day(home, "08:03:10"))
     page.wait_for_selector("video")
-    page.click("text=Withhold >> nth=-1")
-    page.wait_for_selector("text=1 Nov 2026, 08:04:00")
-    page.goto(day(home, "08:04:10"))
-    page.wait_for_selector("text=Kept back")
-    assert page.query_selector("video") is None
+    page.click("text=From this minute on")
+    page.click(".film a:has-text('08:04')")
+    page.click("text=Keep this back")
+    page.wait_for_selector("text=Kept back: 08:03:00 to 08:05:00")
+    for at in ("08:03:10", "08:04:10"):
+        page.goto(day(home, at))
+        page.wait_for_selector("text=It stays sealed")
+        assert page.query_selector("video") is None
+    page.go_back()
+    page.go_back()
+    page.click("text=Undo")
+    page.wait_for_selector("video")
 
 
 def test_the_day_works_without_scripts(home, browser):
