@@ -21,7 +21,7 @@ from firsthand.vault.catalog import segments, uploads
 # recorded and stored | waiting on the card | withheld | deleted | off by choice | failed
 KINDS = ("recorded", "waiting", "withheld", "deleted", "off", "failed")
 # Reasons that a camera gives for a gap that somebody chose.
-CHOSEN = frozenset({"asleep", "off", "paused", "charging"})
+CHOSEN = frozenset({"asleep", "off", "paused", "charging", "place"})
 # What lies between two recordings of a device: the second one's boot clock began anew, or it did
 # not; the first one's last segment was cut, or it was closed.
 POWER, KILLED, STOPPED = "power", "killed", "stopped"
