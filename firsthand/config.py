@@ -31,6 +31,8 @@ class Settings:
     person_gb_a_day: int = 2000
     uploads_at_once: int = 2000
     passphrase: str = field(default="", repr=False)
+    root: str = "file:"
+    keyring_copies: str = ""
     access_key: str = field(default="", repr=False)
     s3_endpoint: str = ""
     s3_region: str = "us-east-1"

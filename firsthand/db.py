@@ -39,6 +39,17 @@ STEPS: tuple[tuple[str, ...], ...] = (
         " ELSE 'all' END, 'yes', '', source, reviewer, expires FROM recording_law",
         "DROP TABLE recording_law",
     ),
+    (
+        # Erasure in two steps: hidden, then destroyed. What was ordered before is due at once.
+        "ALTER TABLE erasure ADD COLUMN due_ns BIGINT",
+        "ALTER TABLE erasure ADD COLUMN begun_ns BIGINT",
+        "ALTER TABLE erasure ADD COLUMN undone_ns BIGINT",
+        "ALTER TABLE erasure ADD COLUMN segments JSON",
+        "ALTER TABLE erasure ADD COLUMN release VARCHAR",
+        "ALTER TABLE erasure ADD COLUMN epoch INTEGER",
+        "ALTER TABLE erasure ADD COLUMN done_index BIGINT",
+        "ALTER TABLE erasure ADD COLUMN outcome JSON",
+    ),
 )
 SCHEMA_VERSION = len(STEPS) + 1
 BUSY_MS = 30_000  # how long one connection waits for another

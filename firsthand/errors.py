@@ -20,6 +20,12 @@ class Failed(Error):
     """The work could not be done."""
 
 
+class Unavailable(Failed):
+    """Something that this needs does not answer just now; nothing was changed."""
+
+    http_status = 503
+
+
 class Usage(Error):
     """The request itself is wrong."""
 

@@ -152,6 +152,11 @@ def test_a_vault_of_the_first_schema_opens_and_keeps_its_people(tmp_path):
         for place, audio in (("NL", "yes"), ("DE", "no")):
             row = (place, audio, "a statute", "2026-11-01", "a lawyer", "2027-11-01")
             old.execute("INSERT INTO recording_law VALUES (?, ?, ?, ?, ?, ?)", row)
+        old.execute(
+            "CREATE TABLE erasure (id VARCHAR NOT NULL PRIMARY KEY, person VARCHAR NOT NULL,"
+            " scope VARCHAR NOT NULL, start_ns BIGINT, stop_ns BIGINT, ordered_ns BIGINT NOT NULL,"
+            " done_ns BIGINT, log_index BIGINT NOT NULL)"
+        )
         old.commit()
     opened = Database(url(tmp_path))
     with opened.read() as connection:

@@ -34,6 +34,7 @@ NOUNS = {
     "emulate": "Ask a person's model what comes next, and how true it is.",
     "simulate": "People with known habits, and a hard day of a device.",
     "vault": "Stored footage: check it against the catalogue.",
+    "key": "The keyring's epochs, its root, and shares of it.",
     "audit": "The append-only log, and proofs from it.",
     "status": "What is recorded, stored, lost and withheld.",
     "export": "A person's own footage, opened for that person.",

@@ -5,13 +5,17 @@ from typing import Annotated
 
 import typer
 
-from firsthand.cli import invocation
+from firsthand.cli import erasures, invocation
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json, table
 from firsthand.cli.vaults import count, length, opened, when
+from firsthand.consent import erasure
 from firsthand.consent.runs import proposals
+from firsthand.errors import Refused
+from firsthand.release import erase as erasing
 from firsthand.release import make as making
 from firsthand.release import pull as pulling
+from firsthand.vault import epoch
 
 app = noun("The exact data that a run may use.")
 
@@ -85,6 +89,36 @@ def pull(
     with opened() as vault:
         pulling.pull(vault, release, folder, who, round(hours * 3600))
     say(f"release {release} lies in {folder}; the grant holds for {hours:g} h")
+
+
+@app.command(epilog=exits(10, 13))
+def erase(
+    release: ReleaseId,
+    now: Annotated[
+        bool, typer.Option("--now", help="Destroy at once, and end the key epoch too.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only tell.")] = False,
+    json_: Json = False,
+) -> None:
+    """Hide a release now and destroy its keys and shards in 7 days; the footage stays."""
+    with opened() as vault:
+        with vault.db.read() as connection:
+            found = making.find(connection, release)
+        beyond = erasures.beyond(vault.settings.data, [release])
+        if not json_:
+            summary = found.summary or {}
+            say(
+                f"this destroys release {release}: {count(summary.get('shards', 0), 'shard')} of "
+                f"{count(summary.get('people', 0), 'person', 'people')}"
+            )
+            erasures.tell_beyond(beyond)
+        if not yes:
+            raise Refused(f"release {release} was not erased yet", "say it again with --yes")
+        order = erasing.place_release(vault, release, 0 if now else erasure.REVIEW_NS)
+        if now:
+            order = erasing.carry_out(vault, order)
+            epoch.rotate(vault)
+        erasures.show(vault, order, json_)
 
 
 def pulled(release: str) -> Path:

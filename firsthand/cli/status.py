@@ -12,7 +12,7 @@ from firsthand.cli.locally import local_devices
 from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, length, opened, when
-from firsthand.consent import people
+from firsthand.consent import erasure, people
 from firsthand.consent.capture import withhold
 from firsthand.consent.runs import proposals
 from firsthand.record.card.card import Card
@@ -20,9 +20,11 @@ from firsthand.record.home.carried import last_told
 from firsthand.record.sealing.chain import parse_name
 from firsthand.release import make
 from firsthand.vault import catalog, fleet, forged, fork
+from firsthand.vault.keys import epochs
 from firsthand.vault.vault import Vault
 
 command = single()
+ROTATE = 'erased footage still opens with old copies until "firsthand key rotate"'
 
 
 @command.command(epilog=exits(10))
@@ -70,6 +72,13 @@ def status(
         say(_carrying(each))
     runs_, releases_ = count(told["runs"], "run"), count(told["releases"], "release")
     say(f"{runs_}, {releases_}, {count(told['log_entries'], 'log entry', 'log entries')}")
+    if told["erasures_due"]:
+        due = count(told["erasures_due"], "erasure")
+        say(f'{due} to be carried out: "firsthand vault sweep", or "firsthand serve" does it')
+    if told["epoch"]["overdue"]:
+        say(f"key epoch {told['epoch']['epoch']} is overdue: {ROTATE}")
+    for folder, why in told["keyring_copies_failed"].items():
+        say(f"the copy of the keyring in {folder} is not up to date: {why}")
     if told["passphrase_beside_data"]:
         say(
             "the root's passphrase lies beside the data: move root.passphrase to a safe place and "
@@ -101,12 +110,18 @@ def overview(vault: Vault) -> dict[str, Any]:
             "log_entries": log.size(connection),
             "flagged_devices": fork.flagged(connection),
             "forged": [asdict(each) for each in forged.alarms(connection, vault.now_ns())],
+            "erasures_due": len(erasure.due(connection, vault.now_ns())),
         }
         for row in rows:
             late = catalog.overdue_records(connection, row["id"], vault.now_ns())
             row["overdue_records"] = len(late)
     beside = (invocation.settings().data / "root.passphrase").exists()
-    return {"people": rows, "carrying": carrying, **counts, "passphrase_beside_data": beside}
+    state = epochs.state(vault.keyring)
+    epoch = {"epoch": state.epoch, "ends_ns": state.ends_ns}
+    epoch["overdue"] = state.overdue(vault.now_ns())
+    told = {"people": rows, "carrying": carrying, **counts, "epoch": epoch}
+    told["keyring_copies_failed"] = dict(vault.keyring.copies.failed)
+    return told | {"passphrase_beside_data": beside}
 
 
 def _carrying(told: dict[str, Any]) -> str:

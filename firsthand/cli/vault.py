@@ -1,9 +1,7 @@
 """`firsthand vault`: what is stored, whether store and catalogue agree, and what to do if not."""
 
-import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,13 +9,15 @@ import typer
 from firsthand.cli import invocation
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json
-from firsthand.cli.vaults import count, moment, opened, when
+from firsthand.cli.vaults import count, moment, opened, trained_on, when
 from firsthand.consent import people
 from firsthand.errors import Damaged, Partial, Usage
+from firsthand.release import erase as erasing
 from firsthand.release.trace import releases_with
 from firsthand.vault import ask
 from firsthand.vault import check as checking
 from firsthand.vault import repair as repairing
+from firsthand.vault.keys import epochs
 from firsthand.vault.recover import recover as bring_up
 from firsthand.vault.vault import Vault
 
@@ -56,6 +56,7 @@ def check(
             limit = parse_budget(budget)
             found = checking.check(vault, move, days=None if everything else days, budget=limit)
         touched = _touched(vault, found.faults)
+        overdue = epochs.state(vault.keyring).overdue(vault.now_ns())
         if repair:
             done = repairing.repair(vault, found, force)
     mended = {fault.segment for fault in done.mended}
@@ -72,10 +73,13 @@ def check(
                 ],
                 "orphans": [item.key for item in found.orphans],
                 "removed": done.removed,
+                "epoch_overdue": overdue,
             }
         )
     else:
         _tell(found, done, touched)
+        if overdue:
+            say('  the key epoch is overdue: run "firsthand key rotate"')
     _judge(left, done)
 
 
@@ -149,6 +153,25 @@ def want(
         say("nothing is wanted first")
 
 
+@app.command(epilog=exits(14))
+def sweep(json_: Json = False) -> None:
+    """Carry out erasures that are due or were cut off, and drop uploads that were left alone.
+
+    A running server does this by itself, once an hour.
+    """
+    with opened() as vault:
+        done = [vars(order) for order in erasing.sweep(vault)]
+    if json_:
+        show_json({"erased": done})
+        return
+    for order in done:
+        outcome = order["outcome"] or {}
+        gone = count(outcome.get("segments", 0), "segment")
+        say(f"erasure {order['id']} is carried out: {gone}, {outcome.get('bytes', 0)} bytes")
+    if not done:
+        say("nothing is due")
+
+
 def parse_budget(text: str) -> checking.Budget:
     """What one check may read: 500GB, 30min, or nothing for no end; Usage."""
     if not text:
@@ -211,7 +234,7 @@ def _touched(vault: Vault, faults: Sequence[checking.Fault]) -> dict[str, dict[s
         return {}
     with vault.db.read() as connection:
         held = releases_with(connection, {fault.record_hash for fault in faults})
-    models = _models(vault.settings.data / "models")
+    models = trained_on(vault.settings.data / "models")
     return {
         record: {
             "releases": releases,
@@ -219,17 +242,6 @@ def _touched(vault: Vault, faults: Sequence[checking.Fault]) -> dict[str, dict[s
         }
         for record, releases in held.items()
     }
-
-
-def _models(folder: Path) -> dict[str, str]:
-    """The release that each model in the data folder was trained on."""
-    found = {}
-    for file in sorted(folder.glob("*/config.json")):
-        try:
-            found[file.parent.name] = str(json.loads(file.read_text())["lineage"]["release"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return found
 
 
 def _where(touched: dict[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """Opening the vault of the running command, and the small words that several nouns share."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firsthand.cli import invocation
@@ -56,3 +58,14 @@ def length(seconds: float) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """A number of things to read: 1 person, 2 people, 0 segments."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def trained_on(folder: Path) -> dict[str, str]:
+    """The release that each model in the data folder was trained on."""
+    found = {}
+    for file in sorted(folder.glob("*/config.json")):
+        try:
+            found[file.parent.name] = str(json.loads(file.read_text())["lineage"]["release"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found

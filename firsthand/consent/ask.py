@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from firsthand.consent import people
+from firsthand.consent import erasure, people
 from firsthand.consent.decide import Decision, Facts, decide
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, text
@@ -60,5 +60,6 @@ def for_view(
 
 def _facts(connection: Connection, person: people.Person, answer: str) -> Facts:
     status = people.find(connection, person.id).status  # as it is now, not when it was looked up
+    leaving = erasure.leaving(connection, person.id)
     consents = tuple(agreements.of(connection, person.id))
-    return Facts(status, consents, answer, changes=text.changes(connection))
+    return Facts(status, consents, answer, leaving, changes=text.changes(connection))

@@ -37,7 +37,8 @@ def decide(use: Use, facts: Facts, now_ns: int) -> Decision:
     A consent covers a purpose if it holds now, permits it, and each of its modifiers is met.
     """
     if facts.status != "active" or facts.erased:
-        return Decision(False, (f"the person is {facts.status}",))
+        said = f"is {facts.status}" if facts.status != "active" else "has asked to be erased"
+        return Decision(False, (f"the person {said}",))
     if facts.answer not in ("yes", "self"):
         said = "said no to this run" if facts.answer == "no" else "has not answered: silence is no"
         return Decision(False, (f"the person {said}",))

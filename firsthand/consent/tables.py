@@ -129,11 +129,19 @@ erasures = sa.Table(
     "erasure",
     metadata,
     sa.Column("id", sa.String, primary_key=True),
-    sa.Column("person", sa.String, nullable=False, index=True),
-    sa.Column("scope", sa.String, nullable=False),  # person | interval
+    sa.Column("person", sa.String, nullable=False, index=True),  # empty for a whole release
+    sa.Column("scope", sa.String, nullable=False),  # person | interval | segments | release
     sa.Column("start_ns", sa.BigInteger),
     sa.Column("stop_ns", sa.BigInteger),
     sa.Column("ordered_ns", sa.BigInteger, nullable=False),
     sa.Column("done_ns", sa.BigInteger),
     sa.Column("log_index", sa.BigInteger, nullable=False),
+    sa.Column("due_ns", sa.BigInteger),  # until then it only hides, and can be undone
+    sa.Column("begun_ns", sa.BigInteger),  # something may be destroyed from here on
+    sa.Column("undone_ns", sa.BigInteger),
+    sa.Column("segments", sa.JSON),  # of scope segments: their ids
+    sa.Column("release", sa.String),  # of scope release
+    sa.Column("epoch", sa.Integer),  # of the keyring, in which the keys were destroyed
+    sa.Column("done_index", sa.BigInteger),  # of the log entry that says so
+    sa.Column("outcome", sa.JSON),  # what it came to
 )

@@ -5,6 +5,7 @@ then what changed is built anew before anything is published.
 """
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, as_completed
@@ -144,7 +145,7 @@ def _jobs(
     jobs = []
     for day in selection.days:
         name = _name(connection, release, day.person)
-        vault.keyring.release_key(release, day.person, make=True)
+        key = vault.keyring.release_key(release, day.person, make=True)
         jobs.append(
             Job(
                 settings=vault.settings,
@@ -156,6 +157,7 @@ def _jobs(
                 consents=day.consents,
                 pieces=day.pieces,
                 streams=run.proposal.streams,
+                seal=hmac.digest(key, b"job", "sha256").hex()[:16],
             )
         )
     return jobs

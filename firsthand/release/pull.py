@@ -20,7 +20,9 @@ from firsthand.consent.terms import agreements
 from firsthand.errors import Refused
 from firsthand.release.make import find
 from firsthand.release.tables import names
+from firsthand.release.trace import records_in
 from firsthand.shard import make_grant
+from firsthand.vault import catalog
 from firsthand.vault.vault import Vault
 
 GRANT_S = 3600
@@ -35,6 +37,9 @@ def pull(vault: Vault, release: str, out: Path, who: str, lifetime_s: int = GRAN
         found = find(connection, release)
         if found.manifest is None:
             raise Refused(f"release {release} is not made yet", 'run "firsthand release make"')
+        if found.state != "made":
+            said = "is to be erased" if found.state == "hidden" else "was erased"
+            raise Refused(f"release {release} {said}")
         run = proposals.find(connection, found.run)
         agreements.close_expired(connection, vault.now_ns())
         bystanders.settle(connection, vault.now_ns())
@@ -43,8 +48,11 @@ def pull(vault: Vault, release: str, out: Path, who: str, lifetime_s: int = GRAN
         for row in rows:
             person = people.find(connection, row.person)
             samples = _samples(found.manifest["manifest"], row.name)
-            if ask.for_run(connection, run, person, vault.now_ns()).allowed and not _closed(
-                connection, person, samples, vault.now_ns()
+            gone = catalog.records_gone(connection, person.id)
+            if (
+                ask.for_run(connection, run, person, vault.now_ns()).allowed
+                and not gone & records_in(found.manifest, row.name)
+                and not _closed(connection, person, samples, vault.now_ns())
             ):
                 allowed[row.name] = row.person
         if not allowed:

@@ -115,7 +115,7 @@ def _breaks(connection: Connection, person: str) -> list[tuple[int, int, str]]:
         kind = {"withheld": "withheld", "forgotten": "deleted"}.get(record.kind, kind)
         known.append((record.start_ns, record.stop_ns, kind))
     query = sa.select(catalog.segments.c.start_ns, catalog.segments.c.stop_ns).where(
-        catalog.segments.c.person == person, catalog.segments.c.state == "erased"
+        catalog.segments.c.person == person, catalog.segments.c.state != "stored"
     )
     known += [(row.start_ns, row.stop_ns, "deleted") for row in connection.execute(query)]
     return known

@@ -9,7 +9,7 @@ releases = sa.Table(
     metadata,
     sa.Column("id", sa.String, primary_key=True),
     sa.Column("run", sa.String, nullable=False, index=True),
-    sa.Column("state", sa.String, nullable=False),  # making | made
+    sa.Column("state", sa.String, nullable=False),  # making | made | hidden | erased
     sa.Column("began_ns", sa.BigInteger, nullable=False),
     sa.Column("log_index", sa.BigInteger),
     sa.Column("manifest", sa.JSON),

@@ -34,6 +34,7 @@ class Job:
     consents: tuple[str, ...]
     pieces: tuple[Piece, ...]
     streams: tuple[str, ...] = STREAMS  # what the proposal names, and nothing else
+    seal: str = ""  # tells the release key X: one that was destroyed is another one
     scrubber: Coarse = field(default_factory=Coarse)
 
     @property
@@ -44,7 +45,7 @@ class Job:
             list(self.streams),
             [list(vars(piece).values()) for piece in self.pieces],
         ]
-        content += [self.scrubber.name, self.scrubber.version, self.scrubber.most_px]
+        content += [self.scrubber.name, self.scrubber.version, self.scrubber.most_px, self.seal]
         digest = hashlib.sha256(canonical(content)).hexdigest()[:12]
         return f"releases/{self.release}/{self.name}.{self.day}.{digest}.shard"
 

@@ -30,7 +30,7 @@ segments = sa.Table(
     sa.Column("start_ns", sa.BigInteger, nullable=False),
     sa.Column("stop_ns", sa.BigInteger, nullable=False),
     sa.Column("day", sa.String, nullable=False),
-    sa.Column("state", sa.String, nullable=False),  # stored | erased
+    sa.Column("state", sa.String, nullable=False),  # stored | hidden (to be erased) | erased
     sa.Column("receipt", sa.JSON, nullable=False),
     sa.Column("log_index", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("device", "seq"),
@@ -236,6 +236,24 @@ def of_person(
     return [Segment(**row._mapping) for row in rows]
 
 
+HELD = ("stored", "hidden")  # its keys are there
+
+
+def on_day(connection: Connection, person: str, day: str) -> Sequence[Segment]:
+    """Segments under a person's day key, those to be erased too, by time.
+
+    The day is the one that they were taken in under, wherever they are placed by now.
+    """
+    query = sa.select(segments).where(
+        segments.c.person == person,
+        segments.c.day == day,
+        segments.c.kind == "segment",
+        segments.c.state.in_(HELD),
+    )
+    rows = connection.execute(query.order_by(segments.c.start_ns, segments.c.seq))
+    return [Segment(**row._mapping) for row in rows]
+
+
 def spans(
     connection: Connection, person: str, start_ns: int = -(2**63), stop_ns: int = 2**63 - 1
 ) -> list[Span]:
@@ -285,12 +303,27 @@ def with_bytes(connection: Connection) -> Sequence[Segment]:
     return [Segment(**row._mapping) for row in connection.execute(query.order_by(segments.c.id))]
 
 
-def erased_objects(connection: Connection, person: str) -> Sequence[Segment]:
+def erased_objects(
+    connection: Connection, person: str, most: int | None = None
+) -> Sequence[Segment]:
     """Segments of a person whose keys are destroyed while their bytes still lie in the store."""
     query = sa.select(segments).where(
         segments.c.person == person, segments.c.state == "erased", segments.c.object != ""
     )
+    query = query.limit(most)
     return [Segment(**row._mapping) for row in connection.execute(query)]
+
+
+def records_gone(connection: Connection, person: str) -> set[str]:
+    """The hashes of a person's records whose footage is erased, or hidden until it is."""
+    query = sa.select(segments.c.kind, segments.c.record_hash, segments.c.record).where(
+        segments.c.person == person, segments.c.state != "stored"
+    )
+    found = set()
+    for row in connection.execute(query):
+        replaced = row.record.get("media", {}).get("replaces")
+        found.add(replaced if row.kind == "forgotten" else row.record_hash)
+    return found
 
 
 def generation(connection: Connection, person: str, day: str) -> int:

@@ -23,7 +23,7 @@ from firsthand.consent.capture import review
 from firsthand.crypto import canonical, wrap
 from firsthand.errors import Damaged, Error, NotFound, Refused, Usage
 from firsthand.segment import Record, verify_record
-from firsthand.vault import catalog, fork, parts, quota
+from firsthand.vault import catalog, fork, hidden, parts, quota
 from firsthand.vault import place as when
 from firsthand.vault.catalog import StoredPart, uploads
 from firsthand.vault.digest import Digest
@@ -395,8 +395,9 @@ def _refusal(
 ) -> dict[str, Any] | None:
     reason = people.find(connection, record.person).status
     if reason == "active":
-        bounds = when.interval(connection, record, vault.now_ns())
-        if not (record.parts and erasure.covers(connection, record.person, *bounds)):
+        now_ns = vault.now_ns()
+        bounds = when.interval(connection, record, now_ns)
+        if not (record.parts and erasure.covers(connection, record.person, *bounds, now_ns)):
             return None
         reason = "erased"
     index = log.append(connection, "ingest_refused", vault.now_ns(), record=digest)
@@ -454,6 +455,8 @@ def _store(
     catalog.insert(connection, held, listed)
     if record.kind == "segment":
         review.arrive(connection, person.id, day, vault.now_ns())
+    # What an order names that can still be undone is taken in, and hidden with the rest.
+    hidden.take_in(connection, person.id)
     quota.note(connection, record.device, record.object_size, vault.now_ns())
     vault.journal.put_slip(held, listed, envelope)
     return receipt
@@ -501,6 +504,8 @@ def _open_headers(vault: Vault, record: Record, headers: dict[str, str]) -> dict
         if named != (part.header_size, part.header_sha256):
             raise Damaged(f"the header of part {part.name} is not what record {record.seq} names")
         file_keys[part.name] = age.open_header(header, identities)
+    if len({*file_keys.values()}) < len(file_keys):  # one key seals one payload
+        raise Damaged(f"two parts of record {record.seq} are sealed under one file key")
     return file_keys
 
 

@@ -25,7 +25,7 @@ from firsthand.consent.capture import tables as capture
 from firsthand.crypto import canonical, unwrap, wrap
 from firsthand.errors import Damaged, Error, NotFound, WrongKey
 from firsthand.vault import catalog
-from firsthand.vault.keyring import Keyring
+from firsthand.vault.keys.keyring import Keyring
 from firsthand.vault.store import Store
 
 SLIP_CONTEXT = "firsthand/slip/v1"
@@ -99,8 +99,9 @@ class Journal:
                 self._store.delete(key)
 
     def put_order(self, order: erasure.Order, segments: Iterable[str] = ()) -> None:
-        """Writes an order of erasure, before anything is destroyed by it."""
-        body = vars(order) | {"done_ns": None, "segments": sorted(segments)}
+        """Writes an order of erasure, before anything is destroyed by it, or that it was undone."""
+        listed = sorted(segments or order.segments or ())
+        body = vars(order) | {"done_ns": None, "begun_ns": None, "segments": listed}
         if order.scope != "person":
             key = f"journal/intervals/{order.person}/{order.id}"
             self._put_signed(key, body, ORDER_CONTEXT, order.person)

@@ -1,9 +1,11 @@
 """Reading footage: the log entry first, the bytes after; closed and erased bytes never.
 
-The wearer reads their own here, a release what it must cut; anybody else comes by `read_view`.
+The wearer reads their own here, a release what it must cut; anybody else comes by `read_view`. A
+wearer can be handed the file keys instead, sealed to their own key: the vault then opens nothing.
 """
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -26,6 +28,7 @@ WHY = {
     "review": "is still its wearer's alone to review",
     "place": "was taken where no pictures may be",
 }
+PIECE = 4 << 20  # bytes of a payload in memory at once
 
 
 def read_part(vault: Vault, segment: str, part: str, who: str, why: str) -> bytes:
@@ -127,17 +130,74 @@ def _why(doors: closed.Doors, view: viewing.View, segment: catalog.Segment) -> s
     return WHY.get(reason, "")
 
 
+@dataclass(frozen=True)
+class Handed:
+    """One part for its wearer: `header` and what `payload` gives are together an age file."""
+
+    part: str
+    header: bytes
+    _vault: Vault
+    _object: str
+    _offset: int
+    _size_bytes: int
+    _sealed: bytes = b""  # a part that was cut ends in no last chunk: it is sealed anew, whole
+
+    def payload(self) -> Iterator[bytes]:
+        """The sealed bytes, as they lie in the store."""
+        if self._sealed:
+            yield self._sealed
+            return
+        for at in range(0, self._size_bytes, PIECE):
+            size = min(PIECE, self._size_bytes - at)
+            yield self._vault.store.read(self._object, self._offset + at, size)
+
+
+def hand_over(vault: Vault, segment: str, recipient: age.Recipient) -> list[Handed]:
+    """The parts of a segment for its wearer, their file keys sealed to `recipient`.
+
+    The log says to which key before any is given. NotFound if it was erased.
+    """
+    with vault.db.write() as connection:
+        found = catalog.find(connection, segment)
+        _require_stored(found)
+        names = sorted(catalog.parts_of(connection, segment))
+        private = {"segment": segment, "parts": names, "key_id": recipient.key_id}
+        person = people.find(connection, found.person)
+        people.note(connection, "file_keys_given", person, vault.now_ns(), private=private)
+    return [_hand(vault, found, name, recipient) for name in names]
+
+
+def _hand(vault: Vault, found: catalog.Segment, part: str, to: age.Recipient) -> Handed:
+    stored, file_key = _file_key(vault, found, part)
+    place = (vault, found.object, stored.offset, stored.size_bytes)
+    if not stored.cut:
+        return Handed(part, age.seal_header(file_key, [to]), *place)
+    header, sealed = age.split(age.encrypt(_open(vault, found, part), [to]))
+    return Handed(part, header, *place, sealed)
+
+
+def _require_stored(found: catalog.Segment) -> None:
+    if found.state != "stored" or found.kind != "segment":
+        raise NotFound(f"segment {found.id} holds no footage (any more)")
+
+
 def _note(
     vault: Vault, connection: Connection, found: catalog.Segment, part: str, **said: str
 ) -> None:
-    if found.state != "stored" or found.kind != "segment":
-        raise NotFound(f"segment {found.id} holds no footage (any more)")
+    _require_stored(found)
     person = people.find(connection, found.person)
     private = {"segment": found.id, "part": part} | said
     people.note(connection, "read", person, vault.now_ns(), private=private)
 
 
 def _open(vault: Vault, found: catalog.Segment, part: str) -> bytes:
+    stored, file_key = _file_key(vault, found, part)
+    payload = vault.store.read(found.object, stored.offset, stored.size_bytes)
+    opener = age.Opener(file_key, io.BytesIO(payload), len(payload), allow_cut=stored.cut)
+    return opener.read_all()
+
+
+def _file_key(vault: Vault, found: catalog.Segment, part: str) -> tuple[catalog.StoredPart, bytes]:
     stored = _find_part(vault, found, part)
     try:
         day_key = vault.keyring.day_key(found.person, found.day, stored.generation)
@@ -146,10 +206,7 @@ def _open(vault: Vault, found: catalog.Segment, part: str) -> bytes:
         stored = _find_part(vault, found, part)
         day_key = vault.keyring.day_key(found.person, found.day, stored.generation)
     aad = file_key_aad(found.person, found.day, found.id, part, stored.payload_sha256)
-    file_key = unwrap(day_key, stored.file_key or b"", aad)
-    payload = vault.store.read(found.object, stored.offset, stored.size_bytes)
-    opener = age.Opener(file_key, io.BytesIO(payload), len(payload), allow_cut=stored.cut)
-    return opener.read_all()
+    return stored, unwrap(day_key, stored.file_key or b"", aad)
 
 
 def _find_part(vault: Vault, found: catalog.Segment, part: str) -> catalog.StoredPart:

@@ -25,6 +25,7 @@ from firsthand.segment import Receipt, Record, verify_receipt
 from firsthand.vault import catalog, fleet, journal, place
 from firsthand.vault.catalog import parts, segments, uploads
 from firsthand.vault.erase import carry_out
+from firsthand.vault.hidden import hide_anew
 from firsthand.vault.vault import Vault
 
 
@@ -184,7 +185,7 @@ def _segment(vault: Vault, connection: Connection, slip: dict[str, Any], done: R
         done.segments += 1
     elif known.id == held["id"] and known.record_hash != held["record_hash"]:
         return bool(record.media.get("replaces") == known.record_hash)
-    elif known.id == held["id"] and known.state == "stored":
+    elif known.id == held["id"] and known.state in catalog.HELD:
         for part in listed:
             where = (parts.c.segment == part.segment) & (parts.c.name == part.name)
             older = where & (parts.c.generation < part.generation)
@@ -267,13 +268,21 @@ def _erasures(vault: Vault, done: Recovered) -> None:
             args = (key, journal.ORDER_CONTEXT, sealed_for)
             body = journal.read_signed(vault.store, vault.keyring, *args)
             listed = body.pop("segments", [])
-            order = erasure.Order(**body)
+            order = erasure.Order(**body, segments=listed or None)
             with vault.db.write() as connection:
                 row = sa.select(tables.erasures).where(tables.erasures.c.id == order.id)
                 held = connection.execute(row).first()
+                if held is not None and held.done_ns is not None:
+                    continue
                 if held is None:
                     connection.execute(tables.erasures.insert().values(**vars(order)))
-            if held is not None and held.done_ns is not None:
+                else:  # the store heard of it last
+                    change = tables.erasures.update().where(tables.erasures.c.id == order.id)
+                    values = {"due_ns": order.due_ns, "undone_ns": order.undone_ns}
+                    connection.execute(change.values(**values))
+                hide_anew(connection, order.person)
+            waits = order.due_ns is not None and order.due_ns > vault.now_ns()
+            if waits or order.undone_ns is not None:
                 continue
             carry_out(vault, order, listed)
             done.erased += 1

@@ -2,9 +2,11 @@
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from firsthand import log, tlog
 from firsthand.config import Settings, kind_of
@@ -14,7 +16,9 @@ from firsthand.db import Database
 from firsthand.errors import Damaged, Error, NotFound
 from firsthand.vault import catalog
 from firsthand.vault.journal import TILE, Journal, newest_tile
-from firsthand.vault.keyring import Keyring, passphrase_of
+from firsthand.vault.keys.keyring import Keyring
+from firsthand.vault.keys.passphrase import passphrase_of
+from firsthand.vault.keys.root import FILE
 from firsthand.vault.store import Store, open_store
 
 
@@ -42,7 +46,9 @@ class Vault:
         self.now_ns = now_ns
         self.db = Database(settings.database)
         self.store = open_store(settings)
-        self.keyring = Keyring(folder, passphrase_of(settings.data, settings.passphrase))
+        words = passphrase_of(settings.data, settings.passphrase, needed=settings.root == FILE)
+        copies = [Path(each) for each in settings.keyring_copies.split(os.pathsep) if each]
+        self.keyring = Keyring(folder, words, settings.root, now_ns, copies)
         self.copy: Store | None = None
         if settings.copy_url:
             self.copy = open_store(replace(settings, store_url=settings.copy_url))

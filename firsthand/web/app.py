@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from firsthand.errors import Error, Failed, NotFound, Usage
-from firsthand.vault import ingest as ingesting
+from firsthand.release import erase
 from firsthand.vault.vault import Vault
 from firsthand.web import (
     consent,
@@ -73,11 +73,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _sweep(vault: Vault) -> None:
-    """Throws away, once a day, what devices began to send and left alone."""
+    """Carries out erasures that are due, from the start on, and drops uploads left alone."""
     while True:
-        with contextlib.suppress(Error):  # a store that does not answer is tried tomorrow
-            await run_in_threadpool(ingesting.sweep, vault)
-        await asyncio.sleep(86_400)
+        with contextlib.suppress(Error):  # what does not answer now is tried in an hour
+            await run_in_threadpool(erase.sweep, vault)
+        await asyncio.sleep(3600)
 
 
 def _show(request: Request, error: Error) -> Response:

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from firsthand import age, config
 from firsthand import db as db_module
 from firsthand.errors import Damaged, Failed, Locked, NotFound, WrongKey
-from firsthand.vault import keyring as module
-from firsthand.vault.keyring import Keyring, passphrase_of
+from firsthand.vault.keys import keyring as module
+from firsthand.vault.keys.keyring import Keyring
+from firsthand.vault.keys.passphrase import passphrase_of
 from firsthand.vault.vault import Vault
 
 WORDS = "correct horse"
@@ -39,7 +40,7 @@ def files(folder: Path) -> bytes:
 
 
 def wrapped(keyring: Keyring) -> dict[tuple[str, str], bytes]:
-    with keyring._db.read() as connection:
+    with keyring.db.read() as connection:
         rows = connection.execute(sa.select(module.keys)).all()
     return {(row.kind, row.name): row.wrapped for row in rows}
 
@@ -165,11 +166,11 @@ def test_a_wrapped_key_opens_in_no_other_place(keyring):
     ]
     for source, target in moves:
         where = (module.keys.c.kind == target[0]) & (module.keys.c.name == target[1])
-        with keyring._db.write() as connection:
+        with keyring.db.write() as connection:
             connection.execute(module.keys.update().where(where).values(wrapped=held[source]))
         with pytest.raises(WrongKey):
             use(keyring, *target)
-        with keyring._db.write() as connection:
+        with keyring.db.write() as connection:
             connection.execute(module.keys.update().where(where).values(wrapped=held[target]))
 
 
@@ -264,7 +265,7 @@ def test_a_key_is_not_called_destroyed_while_a_reader_keeps_its_bytes(folder, mo
     keyring = Keyring(folder, WORDS)
     fill(keyring)
     wrap = wrapped(keyring)["volunteer", "ana"]
-    with keyring._db.read() as connection:
+    with keyring.db.read() as connection:
         connection.execute(sa.select(module.keys)).all()
         with pytest.raises(Locked):
             keyring.destroy_person("ana")
