@@ -169,6 +169,22 @@ def test_what_comes_late_into_a_hidden_hour_is_kept_hidden_until_it_is_undone_or
     assert (receipt["kind"], receipt["reason"]) == ("refused", "erased")
 
 
+def test_what_turns_out_to_be_of_a_hidden_hour_is_hidden_when_the_device_learns_the_time(
+    vault, person, device, hand_in, span
+):
+    untold = {"wall_quality": "none", "wall_ns_start": 0, "wall_ns_end": 0}
+    made = device.seal(PLAIN, 0, **untold)
+    device.hand_in(made)
+    with vault.db.read() as connection:
+        early = catalog.find_record(connection, device.id, made.record.seq)
+    order = erase.place(vault, person, span(0, 1))
+    assert seen(vault, person) == [early.id]  # placed before it came, for want of better
+    ids = hand_in(1)
+    assert seen(vault, person) == ids
+    erase.undo(vault, order.id)
+    assert seen(vault, person) == [early.id, *ids]
+
+
 def test_a_person_who_asked_to_be_erased_is_used_by_nobody_and_can_change_their_mind(
     vault, person, hand_in, device
 ):
