@@ -44,20 +44,25 @@ def canonical(obj: Any) -> bytes:
 
 
 def _ordered(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool):
+    # Asked by exact type first: nearly all values are plain, and this runs for each of them.
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
         return value
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise Usage(f"canonical json: the integer {value} needs more than 64 bits")
         return value
-    if isinstance(value, list | tuple):
-        return [_ordered(item) for item in value]
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise Usage("canonical json: every key must be a string")
         # RFC 8785 orders by UTF-16 code units, which differs from code points above U+FFFF.
-        keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
+        plain = all(map(str.isascii, value))
+        keys = sorted(value) if plain else sorted(value, key=lambda key: key.encode("utf-16-be"))
         return {key: _ordered(value[key]) for key in keys}
+    if isinstance(value, list | tuple):
+        return [_ordered(item) for item in value]
+    if isinstance(value, str):
+        return value
     raise Usage(
         f"canonical json: a value of type {type(value).__name__} has no single form",
         "use whole numbers in a smaller unit, or a string",

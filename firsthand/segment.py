@@ -9,7 +9,7 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from firsthand.crypto import SigningKey, VerifyKey, canonical
@@ -79,8 +79,9 @@ class Record:
         return (self.boot_ns_end - self.boot_ns_start) / 1e9
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain JSON values."""
-        return asdict(self) | {"parts": [asdict(part) for part in self.parts]}
+        """The record as plain JSON values; `media` is the record's own."""
+        # Not asdict, which copies deeply and took half of the time of a hash.
+        return vars(self) | {"parts": [dict(vars(part)) for part in self.parts]}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Record":
@@ -117,7 +118,7 @@ class Receipt:
 
     def to_json(self) -> dict[str, Any]:
         """The receipt as plain JSON values."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 def sign_record(record: Record, key: SigningKey) -> dict[str, Any]:

@@ -39,6 +39,12 @@ def new_hashes(index: int, leaf: bytes, read: ReadHash) -> Iterator[tuple[int, i
         yield level, index, value
 
 
+def frontier(size: int) -> list[tuple[int, int]]:
+    """(level, index) of the complete subtrees that together hold the first `size` entries."""
+    levels = range(size.bit_length())
+    return [(level, (size >> level) - 1) for level in levels if size >> level & 1]
+
+
 def root(size: int, read: ReadHash) -> bytes:
     """The root hash of the first `size` entries."""
     return _subtree(0, size, read) if size else EMPTY_ROOT

@@ -21,6 +21,7 @@ from firsthand.consent import people
 from firsthand.crypto import SigningKey
 from firsthand.segment import Part, Record, sign_record
 from firsthand.vault import ingest
+from firsthand.vault.ingest import opening
 from firsthand.vault.vault import Vault
 
 pytest_plugins = ["faults"]
@@ -123,7 +124,7 @@ class Wearer:
         data = made.sealed if sealed is None else sealed
         _, need = ingest.missing_parts(self.vault, upload, self.id)
         for part in need:
-            start = (part["number"] - 1) * ingest.PART_SIZE
+            start = (part["number"] - 1) * opening.PART_SIZE
             backends.send_part(self.vault, upload, part, data[start : start + part["size"]])
 
     def hand_in(self, made: Made) -> dict[str, Any]:

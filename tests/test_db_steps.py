@@ -143,6 +143,10 @@ def test_a_vault_of_the_first_schema_opens_and_keeps_its_people(tmp_path):
             " envelope JSON NOT NULL, headers JSON NOT NULL, size_bytes BIGINT NOT NULL,"
             " part_size BIGINT NOT NULL, opened_ns BIGINT NOT NULL)"
         )
+        old.execute(
+            "CREATE TABLE segment (id VARCHAR NOT NULL PRIMARY KEY, person VARCHAR, seq BIGINT,"
+            " kind VARCHAR, state VARCHAR, size_bytes BIGINT, start_ns BIGINT, stop_ns BIGINT)"
+        )
         old.execute("INSERT INTO upload VALUES ('1-a', 'd1', '{}', '{}', 5, 5, 1)")
         old.execute(
             "CREATE TABLE recording_law (jurisdiction VARCHAR NOT NULL PRIMARY KEY, audio VARCHAR"

@@ -155,6 +155,14 @@ def test_the_root_of_any_earlier_size_can_still_be_had(db):
         assert [log.root(connection, at) for at in range(1, 7)] == roots
 
 
+def test_a_log_of_more_subtrees_than_one_query_reads_has_the_right_root(db):
+    fill(db, 1100)
+    with db.read() as connection:
+        for size in (511, 1023, 1100):  # nine, ten and four complete subtrees
+            assert log.root(connection, size) == tlog.root(size, log.reader(connection))
+        assert log.verify(connection) == 1100
+
+
 def test_personal_fields_are_not_in_the_entry_itself(db):
     with db.write() as connection:
         log.append(connection, "noted", 1, person="p1", salt=SALT, private={"name": "Ana Example"})

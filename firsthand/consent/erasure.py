@@ -155,10 +155,24 @@ def covers(
     connection: Connection, person: str, start_ns: int, stop_ns: int, now_ns: int | None = None
 ) -> bool:
     """Whether an order that is due erases, or has erased, any of this interval of a person."""
-    due = erasures.c.due_ns.is_(None) | (erasures.c.due_ns <= (now_ns or time.time_ns()))
-    due |= erasures.c.begun_ns.is_not(None)
-    query = sa.select(erasures.c.id).where(_touching(person, start_ns, stop_ns), due)
-    return connection.execute(query.limit(1)).first() is not None
+    asked = {"of": person, "since_ns": start_ns, "until_ns": stop_ns}
+    asked["now_ns"] = now_ns or time.time_ns()
+    return connection.execute(_COVERING, asked).first() is not None
+
+
+# Built once, as building takes three times as long as sending.
+_COVERING = (
+    sa.select(erasures.c.id)
+    .where(
+        erasures.c.person == sa.bindparam("of"),
+        erasures.c.start_ns < sa.bindparam("until_ns"),
+        erasures.c.stop_ns > sa.bindparam("since_ns"),
+        erasures.c.due_ns.is_(None)
+        | (erasures.c.due_ns <= sa.bindparam("now_ns"))
+        | erasures.c.begun_ns.is_not(None),
+    )
+    .limit(1)
+)
 
 
 def hides(connection: Connection, person: str, start_ns: int, stop_ns: int) -> bool:

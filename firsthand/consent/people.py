@@ -95,11 +95,21 @@ def withdraw(connection: Connection, person: Person, now_ns: int) -> None:
 
 def find(connection: Connection, name_or_id: str) -> Person:
     """The person of this name or id, the id first; NotFound."""
-    for column in (people.c.id, people.c.name):
-        row = connection.execute(sa.select(people).where(column == name_or_id)).first()
+    for query in (_BY_ID, _BY_NAME):
+        row = connection.execute(query, {"asked": name_or_id}).first()
         if row is not None:
             return Person(**row._mapping)
     raise NotFound(f"there is no person {name_or_id!r}", 'list them with "firsthand person list"')
+
+
+# Built once, as building takes three times as long as sending.
+_BY_ID = sa.select(people).where(people.c.id == sa.bindparam("asked"))
+_BY_NAME = sa.select(people).where(people.c.name == sa.bindparam("asked"))
+_DEVICE = (
+    sa.select(devices, people.c.status.label("wearer"))
+    .join(people)
+    .where(devices.c.id == sa.bindparam("asked"))
+)
 
 
 def listed(connection: Connection) -> Sequence[Person]:
@@ -138,8 +148,7 @@ def find_device(connection: Connection, device: str) -> Device:
 
     A device of a person who left is still known: what waits on its card gets a signed refusal.
     """
-    query = sa.select(devices, people.c.status.label("wearer")).join(people)
-    row = connection.execute(query.where(devices.c.id == device)).first()
+    row = connection.execute(_DEVICE, {"asked": device}).first()
     if row is None:
         raise NotFound(f"device {device} is not enrolled", "enrol it anew")
     if row.status != "active" and row.wearer == "active":

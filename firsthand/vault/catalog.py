@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -36,19 +37,19 @@ segments = sa.Table(
     sa.UniqueConstraint("device", "seq"),
 )
 # A day of a person is read from this index alone: 840 rows from one place, not from 840 places.
-sa.Index(
-    "segment_by_time",
+_COVERING = [
     *(segments.c[name] for name in ("person", "start_ns", "seq", "stop_ns")),
     *(segments.c[name] for name in ("kind", "state", "id", "size_bytes")),
-)
+]
+sa.Index("segment_by_time", *_COVERING)
 # Segments last a minute. The few that last longer than an hour have an index of their own, so that
-# all others are found by their beginning.
+# all others are found by their beginning. It covers too: else PostgreSQL, which cannot know how few
+# they are, reads all that the person ever recorded in the other one (1 ms for 7,000 rows).
 LONG_NS = 3600 * 10**9
 _LONG = sa.text(f"stop_ns - start_ns > {LONG_NS}")
 sa.Index(
     "segment_long",
-    segments.c.person,
-    segments.c.start_ns,
+    *_COVERING,
     sqlite_where=_LONG,
     postgresql_where=_LONG,
 )
@@ -79,6 +80,7 @@ uploads = sa.Table(
     sa.Column("object", sa.String, nullable=False),
     sa.Column("multipart", sa.String, nullable=False),
 )
+sa.Index("upload_by_device", *(uploads.c[name] for name in ("device", "opened_ns", "size_bytes")))
 # What each device has handed in on each UTC day of the vault's clock: quota.py reads it.
 intake = sa.Table(
     "intake",
@@ -201,9 +203,15 @@ def find(connection: Connection, segment: str) -> Segment:
 
 def find_record(connection: Connection, device: str, seq: int) -> Segment | None:
     """What is held of a device's record number `seq`."""
-    query = sa.select(segments).where(segments.c.device == device, segments.c.seq == seq)
-    row = connection.execute(query).first()
-    return Segment(**row._mapping) if row else None
+    row = connection.execute(_RECORD, {"of": device, "number": seq}).first()
+    return Segment(*row) if row else None
+
+
+# Built once, as building takes three times as long as sending.
+_RECORD = sa.select(segments).where(
+    segments.c.device == sa.bindparam("of"), segments.c.seq == sa.bindparam("number")
+)
+_ADD_SEGMENT, _ADD_PARTS = segments.insert(), parts.insert()
 
 
 def forgetting(connection: Connection, device: str, name: str) -> dict[str, Any] | None:
@@ -261,27 +269,22 @@ def spans(
     since_ns = max(-(2**63), start_ns - LONG_NS)
     bounds = {"person": person, "start_ns": start_ns, "stop_ns": stop_ns, "since_ns": since_ns}
     # Plain tuples: SQLAlchemy's own rows would double the time of a day.
-    found = [*map(Span._make, connection.execute(_SPANS, bounds).cursor.fetchall())]
-    if since_ns > -(2**63):
-        long = [Span(*row) for row in connection.execute(_LONG_SPANS, bounds)]
-        if long:
-            return sorted([*found, *long], key=lambda span: (span.start_ns, span.seq))
-    return found
+    return [*map(_SPAN, connection.execute(_SPANS, bounds).cursor.fetchall())]
 
 
-_BASE = (
-    sa.select(*(segments.c[name] for name in Span._fields))
-    .where(
-        segments.c.person == sa.bindparam("person"),
-        segments.c.start_ns < sa.bindparam("stop_ns"),
-        segments.c.stop_ns > sa.bindparam("start_ns"),
-        segments.c.kind == "segment",
-        segments.c.state == "stored",
-    )
-    .order_by(segments.c.start_ns, segments.c.seq)
+_SPAN = partial(tuple.__new__, Span)  # _make is this and a check of the length, at twice the time
+_BASE = sa.select(*(segments.c[name] for name in Span._fields)).where(
+    segments.c.person == sa.bindparam("person"),
+    segments.c.start_ns < sa.bindparam("stop_ns"),
+    segments.c.stop_ns > sa.bindparam("start_ns"),
+    segments.c.kind == "segment",
+    segments.c.state == "stored",
 )
-_SPANS = _BASE.where(segments.c.start_ns >= sa.bindparam("since_ns"))
-_LONG_SPANS = _BASE.where(segments.c.start_ns < sa.bindparam("since_ns"), _LONG)
+# Each half comes from its index in order, and a database merges the two as it goes.
+_SPANS = sa.union_all(
+    _BASE.where(segments.c.start_ns >= sa.bindparam("since_ns")),
+    _BASE.where(segments.c.start_ns < sa.bindparam("since_ns"), _LONG),
+).order_by("start_ns", "seq")
 
 
 def gaps(connection: Connection, person: str) -> Sequence[Segment]:
@@ -362,9 +365,9 @@ def forget(connection: Connection, person: str) -> None:
 
 def insert(connection: Connection, segment: Segment, listed: Sequence[StoredPart]) -> None:
     """Adds a segment and its parts."""
-    connection.execute(segments.insert().values(**vars(segment)))
-    for part in listed:
-        connection.execute(parts.insert().values(**vars(part)))
+    connection.execute(_ADD_SEGMENT, vars(segment))
+    if listed:
+        connection.execute(_ADD_PARTS, [vars(part) for part in listed])
 
 
 def overdue_records(connection: Connection, person: str, now_ns: int) -> list[tuple[str, int]]:

@@ -63,6 +63,7 @@ class Journal:
         self._store, self._keyring = store, keyring
         self._followed = -1
         self._lines: list[bytes] = []  # of the last tile, while it is not full
+        self._tile = ""  # its key
         self._lock = threading.Lock()
 
     def put_slip(
@@ -123,7 +124,7 @@ class Journal:
             size = log.size(connection)
             if self._followed < 0:
                 newest = newest_tile(self._store, max(0, size - 1) // TILE)
-                self._followed = newest[1] if newest else 0
+                self._tile, self._followed = newest or ("", 0)
             if size > self._followed:
                 self._copy(connection, size)
 
@@ -152,10 +153,17 @@ class Journal:
         self._followed = size
 
     def _put_tile(self, number: int, stop: int, lines: list[bytes]) -> None:
-        self._store.replace(f"journal/log/{number:09d}.{stop:012d}", b"\n".join(lines))
-        for key in list(self._store.keys("journal/log", f"journal/log/{number:09d}.")):
-            if key < f"journal/log/{number:09d}.{stop:012d}":
-                self._store.delete(key)
+        key = f"journal/log/{number:09d}.{stop:012d}"
+        self._store.replace(key, b"\n".join(lines))
+        # The shorter one that it replaces is known; those of other processes are looked for once a
+        # tile, as a store of files lists all of them, 100,000 in a large vault, to find a few.
+        before = [self._tile]
+        if stop % TILE == 0:
+            before += self._store.keys("journal/log", f"journal/log/{number:09d}.")
+        for each in before:
+            if f"journal/log/{number:09d}." < each < key:
+                self._store.delete(each)
+        self._tile = key
 
     def _put_person(self, connection: Connection, person: str, key: bytes | None) -> None:
         if key is None:

@@ -39,16 +39,22 @@ class TooMuch(Refused):
 
 def check(connection: Connection, vault: Vault, record: Record) -> None:
     """Returns if its device may begin this upload; TooLarge, TooMuch or StoreFull says why not."""
-    if record.object_size:
-        _check_upload(connection, vault, record)
     settings, now_ns = vault.settings, vault.now_ns()
-    mine = sa.select(tables.devices.c.id).where(tables.devices.c.person == record.person)
+    asked = {"of": record.person, "since_ns": now_ns - DAY_NS}
+    begun = {row[0]: (row[1], int(row[2])) for row in connection.execute(_BEGUN, asked)}
+    waiting, promised = begun.get(record.device, (0, 0))
+    if record.object_size:
+        _check_upload(vault, record, waiting)
+    asked = {"of": record.person, "on": catalog.day_of(now_ns)}
+    stored = {row[0]: row[1] for row in connection.execute(_STORED, asked)}
+    own = stored.get(record.device, 0) + promised
+    everyones = sum(stored.values()) + sum(size for _, size in begun.values())
     limits = (
-        (f"device {record.device}", [record.device], settings.device_gb_a_day),
-        (f"person {record.person}", mine, settings.person_gb_a_day),
+        (f"device {record.device}", own, settings.device_gb_a_day),
+        (f"person {record.person}", everyones, settings.person_gb_a_day),
     )
-    for name, devices, limit_gb in limits:
-        taken = _taken(connection, devices, now_ns) + max(record.object_size, LEAST_BYTES)
+    for name, so_far, limit_gb in limits:
+        taken = so_far + max(record.object_size, LEAST_BYTES)
         if taken > limit_gb * GB:
             raise TooMuch(
                 f"{name} may hand in {limit_gb} GB a day, and this would make {taken / GB:.1f} GB",
@@ -56,8 +62,7 @@ def check(connection: Connection, vault: Vault, record: Record) -> None:
             )
 
 
-def _check_upload(connection: Connection, vault: Vault, record: Record) -> None:
-    settings, now_ns = vault.settings, vault.now_ns()
+def _check_upload(vault: Vault, record: Record, waiting: int) -> None:
     if record.object_size > MAX_OBJECT:
         raise TooLarge(
             f"record {record.seq} names {record.object_size} bytes, and {MAX_OBJECT} are taken",
@@ -69,32 +74,38 @@ def _check_upload(connection: Connection, vault: Vault, record: Record) -> None:
             f"the store has {free // 10**6} MB left, too little for {record.object_size} bytes",
             "make room in the store; the device keeps its footage and tries again",
         )
-    since_ns = now_ns - DAY_NS
-    query = sa.select(sa.func.count()).select_from(uploads)
-    query = query.where(uploads.c.device == record.device, uploads.c.opened_ns > since_ns)
-    waiting = connection.scalar(query) or 0
-    if waiting >= settings.uploads_at_once:
+    if waiting >= vault.settings.uploads_at_once:
         raise TooMuch(
             f"device {record.device} has {waiting} uploads open",
             "complete those first, or end them",
         )
 
 
+# Bytes stored on a day, and those that uploads of the last day were promised room for, by device
+# of a person.
+_MINE = tables.devices.c.person == sa.bindparam("of")
+_STORED = (
+    sa.select(intake.c.device, intake.c.size_bytes)
+    .join(tables.devices, tables.devices.c.id == intake.c.device)
+    .where(_MINE, intake.c.day == sa.bindparam("on"))
+)
+_BEGUN = (
+    sa.select(uploads.c.device, sa.func.count(), sa.func.sum(uploads.c.size_bytes))
+    .join(tables.devices, tables.devices.c.id == uploads.c.device)
+    .where(_MINE, uploads.c.opened_ns > sa.bindparam("since_ns"))
+    .group_by(uploads.c.device)
+)
+_MORE = (
+    intake.update()
+    .where(intake.c.device == sa.bindparam("of"), intake.c.day == sa.bindparam("on"))
+    .values(size_bytes=intake.c.size_bytes + sa.bindparam("more"))
+)
+
+
 def note(connection: Connection, device: str, size_bytes: int, now_ns: int) -> None:
     """Counts bytes that were stored."""
     day = catalog.day_of(now_ns)
-    size_bytes = max(size_bytes, LEAST_BYTES)
-    where = (intake.c.device == device) & (intake.c.day == day)
-    more = intake.update().where(where).values(size_bytes=intake.c.size_bytes + size_bytes)
-    if not connection.execute(more).rowcount:
-        connection.execute(intake.insert().values(device=device, day=day, size_bytes=size_bytes))
-
-
-def _taken(connection: Connection, devices, now_ns: int) -> int:  # type: ignore[no-untyped-def]
-    """Bytes stored on this day, and those that uploads of the last day were promised room for."""
-    stored = sa.select(sa.func.sum(intake.c.size_bytes))
-    stored = stored.where(intake.c.device.in_(devices), intake.c.day == catalog.day_of(now_ns))
-    promised = sa.select(sa.func.sum(uploads.c.size_bytes))
-    fresh = uploads.c.opened_ns > now_ns - DAY_NS
-    promised = promised.where(uploads.c.device.in_(devices), fresh)
-    return int(connection.scalar(stored) or 0) + int(connection.scalar(promised) or 0)
+    asked = {"of": device, "on": day, "more": max(size_bytes, LEAST_BYTES)}
+    if not connection.execute(_MORE, asked).rowcount:
+        row = {"device": device, "day": day, "size_bytes": asked["more"]}
+        connection.execute(intake.insert().values(**row))

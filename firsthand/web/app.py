@@ -41,8 +41,9 @@ from firsthand.web.page import render_error
 from firsthand.web.signed import Nonces
 
 HERE = Path(__file__).parent
-# The database pool holds 15 connections; a thread that waits for one of them helps nobody.
-THREADS = 12
+# The database pool holds 15 connections, of which wire.py uses 9; a thread that waits for one of
+# them helps nobody.
+THREADS = 6
 
 
 def make_app(vault: Vault, *, access_key: str | None) -> FastAPI:

@@ -2,11 +2,11 @@
 
 One byte protocol: open an upload for a signed record, put its parts at the given URLs, complete.
 All requests but the parts are signed by the device; a part's URL is its permit. What "stored"
-means is decided in vault/ingest.py.
+means is decided in vault/ingest/storing.py.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -20,7 +20,7 @@ from firsthand.vault import ask, fleet, forged, forget, ingest
 from firsthand.vault.policy import policy_of
 from firsthand.vault.vault import Vault
 from firsthand.web.body import MAX_JSON, parse_object, read_body
-from firsthand.web.signed import authenticate
+from firsthand.web.signed import Nonces, authenticate
 
 router = APIRouter()
 _MD5 = re.compile("[A-Za-z0-9+/]{22}==")
@@ -46,7 +46,7 @@ async def open_upload(request: Request) -> dict[str, Any]:
     With "md5", a list of each part's MD5 in base64, a part's URL in S3 takes no other bytes. With
     "announce" no part is asked for yet.
     """
-    return await _signed(request, _open)
+    return await _signed(request, call_of(""))
 
 
 @router.get("/api/uploads/{upload}")
@@ -73,11 +73,7 @@ async def put_part(request: Request, upload: str, number: int, expires: int, mac
 @router.post("/api/uploads/{upload}/complete")
 async def complete(request: Request, upload: str) -> dict[str, Any]:
     """Joins and verifies the parts, and gives the receipt."""
-
-    def work(vault: Vault, device: people.Device, _: bytes) -> dict[str, Any]:
-        return {"receipt": ingest.complete(vault, upload, device.id)}
-
-    return await _signed(request, work)
+    return await _signed(request, call_of(upload))
 
 
 @router.delete("/api/uploads/{upload}", status_code=204)
@@ -107,7 +103,35 @@ async def heartbeat(request: Request) -> None:
     await _signed(request, work)
 
 
-async def _signed(request: Request, work: Callable[[Vault, people.Device, bytes], Any]) -> Any:
+Work = Callable[[Vault, people.Device, bytes], Any]
+
+
+def call_of(upload: str) -> Work:
+    """What is done for a call that wire.py takes, too: to complete this upload, or "": open one."""
+    if not upload:
+        return _open
+    return lambda vault, device, _: {"receipt": ingest.complete(vault, upload, device.id)}
+
+
+def answer(
+    vault: Vault,
+    nonces: Nonces,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    work: Work,
+) -> Any:
+    """Does `work` for the device that signed this request; Refused, Damaged or NotFound."""
+    device = authenticate(vault, nonces, method, path, body, headers)
+    try:
+        return work(vault, device, body)
+    except Forged as error:  # a record inside a request that was rightly signed
+        forged.note(vault, device.id, error.message)
+        raise
+
+
+async def _signed(request: Request, work: Work) -> Any:
     """Does `work` in the thread pool for the device that signed this request."""
     body = await read_body(request, MAX_JSON)
     state, scope = request.app.state, request.scope
@@ -115,16 +139,8 @@ async def _signed(request: Request, work: Callable[[Vault, people.Device, bytes]
     if scope["query_string"]:
         path += "?" + scope["query_string"].decode("latin-1")
 
-    def both() -> Any:
-        headers = request.headers
-        device = authenticate(state.vault, state.nonces, request.method, path, body, headers)
-        try:
-            return work(state.vault, device, body)
-        except Forged as error:  # a record inside a request that was rightly signed
-            forged.note(state.vault, device.id, error.message)
-            raise
-
-    return await run_in_threadpool(both)
+    asked = (request.method, path, body, request.headers)
+    return await run_in_threadpool(answer, state.vault, state.nonces, *asked, work)
 
 
 def _device_state(vault: Vault, device: people.Device, _: bytes) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Server:
         config = uvicorn.Config(
             _dated(app, vault),
             date_header=False,
-            http=protocol(vault),
+            http=protocol(vault, app.state.nonces),
             log_config=None,
             # Its lines would hold people's ids and the access key.
             access_log=False,

@@ -1,18 +1,18 @@
-"""Part bodies, taken off the wire without the framework: nearly all bytes that a vault receives.
+"""What devices send most, taken off the wire without the framework: parts, and calls about them.
 
 uvicorn hands a body over in 64 KiB pieces, each through h11 and a queue. Here the socket is read
-into one buffer, which is written to where the part belongs. What is unusual about a request (a
-chunked body, Expect, Content-MD5, a head in pieces) goes the long way, to web/ingest.py.
+into one buffer, which is written to where the part belongs. A call to open or complete an upload
+costs a fifth of what it does through the framework. What is unusual about a request (head.py says
+what) goes the long way, to web/ingest.py, and comes to the same.
 """
 
 import asyncio
 import email.utils
 import json
 import logging
-import re
+import mmap
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, cast
 
 import h11
@@ -21,32 +21,29 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from firsthand.errors import Error, Failed
 from firsthand.vault import ingest, parts
 from firsthand.vault.vault import Vault
+from firsthand.web import ingest as api
 from firsthand.web.body import IDLE_S, LEAST_BYTES_PER_S
+from firsthand.web.head import STARTS, Head, parse
+from firsthand.web.signed import Nonces
 
-# Of 128 KiB to 2 MiB the best: twice as much falls out of a core's own cache between the socket,
-# the hash and the file, and writing then takes five times the CPU.
-BUFFER = 512 << 10
+# Of 512 KiB to 2 MiB the best: each is written straight to the disk, which likes them large.
+BUFFER = 1 << 20
 # Each holds one buffer, so 128 MiB at most; more go the long way.
-MAX_BODIES = 256
-THREADS = 4  # they wait for the disk
+MAX_BODIES = 128
+THREADS = 9  # they wait for the disk; with those of app.py as many as there are connections
 # A head has some hundred bytes. Who sends it byte by byte holds one of few connections.
 HEAD_S = 20.0
 
-_START = b"PUT /api/uploads/"
-_TARGET = re.compile(
-    rb"/api/uploads/([\w.-]{1,200})/parts/(\d{1,6})\?expires=(\d{1,12})&mac=([0-9a-f]{1,128})"
-)
-_UNUSUAL = {b"transfer-encoding", b"expect", b"upgrade", b"content-md5"}
 _log = logging.getLogger("firsthand.web")
 
 
-def protocol(vault: Vault) -> type[asyncio.Protocol]:
-    """uvicorn's protocol, with the bodies of parts for this vault taken out of it."""
+def protocol(vault: Vault, nonces: Nonces) -> type[asyncio.Protocol]:
+    """uvicorn's protocol, with parts and calls for this vault taken out of it."""
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="parts")
-    under_way: set[_Body] = set()
+    under_way: set[_Exchange] = set()
 
     class Protocol(H11Protocol):
-        body: _Body | None = None
+        body: _Exchange | None = None
         head_timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -58,12 +55,16 @@ def protocol(vault: Vault) -> type[asyncio.Protocol]:
             super().connection_lost(error)
 
         def data_received(self, data: bytes) -> None:
-            if data.startswith(_START) and _between_requests(self) and len(under_way) < MAX_BODIES:
-                head = _parse(data)
-                if head is not None:
+            if data.startswith(STARTS) and _between_requests(self) and len(under_way) < MAX_BODIES:
+                head = parse(data)
+                if head is not None and head.part:
+                    self.body = _Part(self, vault, pool, under_way, head)
+                elif head is not None and head.call is not None:
+                    self.body = _Call(self, vault, pool, under_way, head)
+                    self.body.nonces = nonces
+                if self.body is not None:
                     self.head_came()
                     self._unset_keepalive_if_required()
-                    self.body = _Body(self, vault, pool, under_way, head)
                     self.body.begin()
                     return
             super().data_received(data)
@@ -109,51 +110,18 @@ def _between_requests(host: H11Protocol) -> bool:
     return idle and (host.cycle is None or host.cycle.response_complete)
 
 
-@dataclass(frozen=True)
-class _Head:
-    upload: str
-    number: int
-    expires_s: int
-    mac: str
-    size: int
-    last: bool
-    rest: bytes
+class _Exchange(asyncio.BufferedProtocol):
+    """One request past the framework; gives the connection back after its answer."""
 
-
-def _parse(data: bytes) -> _Head | None:
-    """The head of a part's request by uvicorn's own rules; None for the long way."""
-    stop = data.find(b"\r\n\r\n") + 4
-    if stop < 4:
-        return None
-    reader = h11.Connection(h11.SERVER)
-    reader.receive_data(data[:stop])
-    try:
-        event = reader.next_event()
-    except h11.RemoteProtocolError:
-        return None
-    if not isinstance(event, h11.Request) or event.http_version != b"1.1":
-        return None
-    headers = dict(event.headers)
-    match = _TARGET.fullmatch(event.target)
-    size = headers.get(b"content-length", b"")
-    if match is None or headers.keys() & _UNUSUAL or not size.isdigit() or not int(size):
-        return None
-    upload, number, expires, mac = match.groups()
-    last = headers.get(b"connection", b"").lower() == b"close"
-    named = (upload.decode(), int(number), int(expires), mac.decode())
-    return _Head(*named, int(size), last, data[stop:])
-
-
-class _Body(asyncio.BufferedProtocol):
-    """One body on its way into the store; gives the connection back after its answer."""
+    _room = BUFFER
 
     def __init__(
         self,
         host: Any,
         vault: Vault,
         pool: ThreadPoolExecutor,
-        under_way: set["_Body"],
-        head: _Head,
+        under_way: set["_Exchange"],
+        head: Head,
     ) -> None:
         self._host, self._vault, self._pool, self._head = host, vault, pool, head
         self._under_way = under_way
@@ -168,38 +136,13 @@ class _Body(asyncio.BufferedProtocol):
         self.last = head.last
 
     def begin(self) -> None:
-        """Looks whether the part is wanted, before any of it is kept."""
+        """The connection is ours from here on."""
         self._under_way.add(self)
         self._transport.pause_reading()
         self._transport.set_protocol(self)
-        head = self._head
-        args = (head.upload, head.number, head.expires_s, head.mac, head.size)
-        self._work(lambda: ingest.open_part(self._vault, *args), self._opened)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer[self._filled : self._filled + self._left]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._heard_s = self._loop.time()
-        self._filled += nbytes
-        self._left -= nbytes
-        if self._failed:
-            self._filled = 0
-            if not self._left:
-                self._end()
-        elif not self._left:
-            self._transport.pause_reading()
-            self._work(self._write, self._written)
-        elif self._filled == len(self._buffer):
-            # Here and not in a thread: it takes a millisecond to hash and write while the bytes
-            # are in this core's cache, and handing them over costs a fifth more CPU. The disk is
-            # waited for in a thread, at the end of each part.
-            try:
-                self._write()
-            except Exception as error:
-                self._refuse(error)
-            else:
-                self._filled = 0
 
     def eof_received(self) -> None:
         return None  # which closes the connection
@@ -213,42 +156,17 @@ class _Body(asyncio.BufferedProtocol):
         self._host.body = None
         self._host.connection_lost(error)
 
-    def _opened(self, writer: parts.Writer) -> None:
-        self._writer = writer
-        if self._lost:
-            self._close()
-            return
-        self._take()
-
     def _take(self) -> None:
         """Goes on with what came along with the head."""
         rest = self._head.rest[: self._head.size]
-        self._buffer = memoryview(bytearray(min(self._head.size, max(BUFFER, len(rest)))))
+        # Pages, not a bytearray: only whole pages can be written past the page cache.
+        self._buffer = memoryview(mmap.mmap(-1, max(self._room, len(rest))))
         if len(self._head.rest) > self._head.size:
             self.last = True  # a request sent ahead of its turn is not read
         self._buffer[: len(rest)] = rest
         self._transport.resume_reading()
         if rest:
             self.buffer_updated(len(rest))
-
-    def _write(self) -> None:
-        if self._writer is None:
-            raise Failed("a part is written before it is opened")
-        self._writer.write(self._buffer[: self._filled])
-        if not self._left:
-            self._writer.finish()
-
-    def _written(self, _: None) -> None:
-        if self._lost:
-            self._close()
-            return
-        self._filled = 0
-        if self._left:
-            self._transport.resume_reading()
-            return
-        tag = ingest.etag(self._head.upload, self._head.number)
-        self._answer("200 OK", {"ETag": tag}, b"")
-        self._end()
 
     def _work(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Does what may wait for the disk elsewhere; other connections go on."""
@@ -271,15 +189,7 @@ class _Body(asyncio.BufferedProtocol):
 
     def _refuse(self, error: BaseException) -> None:
         """Says why, then lets the rest of the body pass by: else the answer might be lost."""
-        if not isinstance(error, Error):
-            _log.error("unexpected error", exc_info=error)
-            error = Failed("something went wrong here", "the server's own output says what")
-        problem: dict[str, Any] = {"type": "about:blank", "title": type(error).__name__}
-        problem |= {"status": error.http_status, "detail": error.message, "hint": error.hint}
-        said = {"Content-Type": "application/problem+json", "Connection": "close"}
-        self._answer(
-            f"{error.http_status} {type(error).__name__}", said, json.dumps(problem).encode()
-        )
+        self._explain(error, {"Connection": "close"})
         self._failed = self.last = True
         began = self._writer is not None
         self._close()
@@ -292,8 +202,22 @@ class _Body(asyncio.BufferedProtocol):
         else:
             self._take()
 
+    def _explain(self, error: BaseException, headers: dict[str, str]) -> None:
+        """Answers with what went wrong, as guard.py does."""
+        if not isinstance(error, Error):
+            _log.error("unexpected error", exc_info=error)
+            error = Failed("something went wrong here", "the server's own output says what")
+        kind, status = type(error).__name__, error.http_status
+        problem: dict[str, Any] = {"type": "about:blank", "title": kind, "status": status}
+        problem |= {"detail": error.message, "hint": error.hint}
+        said = {"Content-Type": "application/problem+json"} | headers
+        self._answer(f"{status} {kind}", said, json.dumps(problem).encode())
+
     def _answer(self, status: str, headers: dict[str, str], body: bytes) -> None:
-        fields = {"Date": email.utils.formatdate(usegmt=True), "Cache-Control": "no-store"}
+        fields = {
+            "Date": email.utils.formatdate(self._vault.now_ns() / 1e9, usegmt=True),
+            "Cache-Control": "no-store",
+        }
         fields |= headers | {"Content-Length": str(len(body))}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self._transport.write(f"HTTP/1.1 {status}\r\n{lines}\r\n".encode("latin-1") + body)
@@ -322,3 +246,100 @@ class _Body(asyncio.BufferedProtocol):
             self._transport.abort()
         else:
             self._timer = self._loop.call_later(max(1.0, IDLE_S - quiet_s), self._look)
+
+
+class _Part(_Exchange):
+    """The bytes of a part on their way into the store."""
+
+    def begin(self) -> None:
+        """Looks whether the part is wanted, before any of it is kept."""
+        super().begin()
+        assert self._head.part is not None
+        self._place = self._head.part
+        args = (*self._place, self._head.size)
+        self._work(lambda: ingest.open_part(self._vault, *args), self._opened)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._heard_s = self._loop.time()
+        self._filled += nbytes
+        self._left -= nbytes
+        if self._failed:
+            self._filled = 0
+            if not self._left:
+                self._end()
+        elif not self._left:
+            self._transport.pause_reading()
+            self._work(self._write, self._written)
+        elif self._filled == len(self._buffer):
+            # Here and not in a thread: it takes a millisecond to hash and write while the bytes
+            # are in this core's cache, and handing them over costs a fifth more CPU. The disk is
+            # waited for in a thread, at the end of each part.
+            try:
+                self._write()
+            except Exception as error:
+                self._refuse(error)
+            else:
+                self._filled = 0
+
+    def _opened(self, writer: parts.Writer) -> None:
+        self._writer = writer
+        if self._lost:
+            self._close()
+            return
+        self._take()
+
+    def _write(self) -> None:
+        if self._writer is None:
+            raise Failed("a part is written before it is opened")
+        self._writer.write(self._buffer[: self._filled])
+        if not self._left:
+            self._writer.finish()
+
+    def _written(self, _: None) -> None:
+        if self._lost:
+            self._close()
+            return
+        self._filled = 0
+        if self._left:
+            self._transport.resume_reading()
+            return
+        tag = ingest.etag(*self._place[:2])
+        self._answer("200 OK", {"ETag": tag}, b"")
+        self._end()
+
+
+class _Call(_Exchange):
+    """A signed request to open or to complete an upload."""
+
+    nonces: Nonces
+
+    def begin(self) -> None:
+        """Reads the body first: its signature covers it."""
+        super().begin()
+        self._room = max(1, self._head.size)
+        self._take()
+        if not self._head.size:
+            self.buffer_updated(0)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._heard_s = self._loop.time()
+        self._filled += nbytes
+        self._left -= nbytes
+        if not self._left:
+            self._transport.pause_reading()
+            self._work(self._do, self._done)
+
+    def _do(self) -> bytes:
+        head, body = self._head, bytes(self._buffer[: self._filled])
+        asked = (head.method, head.path, body, head.headers)
+        work = api.call_of(head.call or "")
+        return json.dumps(api.answer(self._vault, self.nonces, *asked, work)).encode()
+
+    def _done(self, answer: bytes) -> None:
+        self._answer("200 OK", {"Content-Type": "application/json"}, answer)
+        self._end()
+
+    def _refuse(self, error: BaseException) -> None:
+        """Says why; the body was read, so the connection stays."""
+        self._explain(error, {})
+        self._end()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from way import Pack, Served, Time, at_once
 
-from firsthand.vault import ingest
+from firsthand.vault.ingest import opening
 from firsthand.vault.vault import Vault
 from firsthand.web import ingest as device_api
 
@@ -32,8 +32,8 @@ def clock() -> Time:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> int:
     """Parts of 1000 bytes, so that a small segment has several."""
-    monkeypatch.setattr(ingest, "PART_SIZE", 1000)
-    monkeypatch.setattr(ingest, "PART_MAX", 1000)
+    monkeypatch.setattr(opening, "PART_SIZE", 1000)
+    monkeypatch.setattr(opening, "PART_MAX", 1000)
     return 1000
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import event
 from uvicorn.protocols.http import h11_impl
 
 from firsthand import config
-from firsthand.vault import ingest
+from firsthand.vault.ingest import opening
 from firsthand.vault.store import Store
 from firsthand.vault.vault import Vault
 from firsthand.web import wire
@@ -40,7 +40,7 @@ def serve(data: Path, now_ns: int, port: int, die_at: int, told: int, part_size:
         if taken == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    ingest.PART_SIZE = ingest.PART_MAX = part_size
+    opening.PART_SIZE = opening.PART_MAX = part_size
     vault = Vault(config.load(data, {}, passphrase=PASSPHRASE), lambda: now_ns)
     for name in ("before_cursor_execute", "commit"):
         event.listen(vault.db.engine, name, lambda *_: step())

@@ -27,6 +27,7 @@ from firsthand.record.home.upload import carry_home
 from firsthand.simulate.link import BreakingLink
 from firsthand.vault import ingest
 from firsthand.vault.check import check
+from firsthand.vault.ingest import opening
 from firsthand.web.server import Server
 
 MIB = 1 << 20
@@ -87,10 +88,10 @@ def scale(monkeypatch) -> int:
     """The least part: 5 MiB in full, else 64 KiB with all other sizes in proportion."""
     if FULL:
         return handin.PART_MIN
-    for module, names in ((handin, ("PART_MIN", "PART_MAX", "MIB")), (ingest, ("PART_SIZE",))):
+    for module, names in ((handin, ("PART_MIN", "PART_MAX", "MIB")), (opening, ("PART_SIZE",))):
         for name in names:
             monkeypatch.setattr(module, name, getattr(module, name) // 80)
-    monkeypatch.setattr(ingest, "PART_MAX", ingest.PART_MAX // 80)
+    monkeypatch.setattr(opening, "PART_MAX", ingest.PART_MAX // 80)
     return handin.PART_MIN
 
 
@@ -200,8 +201,8 @@ def test_u2_an_hour_of_flapping_wifi_brings_everything_home_without_haste(
 ):
     # A part takes 2 s, as 5 MiB do at 20 Mbit/s, and a segment ten parts.
     part = 40_000
-    monkeypatch.setattr(ingest, "PART_SIZE", part)
-    monkeypatch.setattr(ingest, "PART_MAX", part)
+    monkeypatch.setattr(opening, "PART_SIZE", part)
+    monkeypatch.setattr(opening, "PART_MAX", part)
     began_ns, size = clock.now_ns, 0
     for number in range(60 if FULL else 8):
         size += len(pack.capture({"video": bytes(399_000)}, start_s=60 * number).sealed)

@@ -14,8 +14,9 @@ from firsthand.record.home.link import Link
 from firsthand.record.home.upload import carry_home
 from firsthand.record.recorder import record
 from firsthand.simulate.link import BreakingLink
-from firsthand.vault import catalog, ingest, reading
+from firsthand.vault import catalog, reading
 from firsthand.vault.check import check
+from firsthand.vault.ingest import opening
 from firsthand.vault.vault import Vault
 from firsthand.web.server import Server
 
@@ -31,7 +32,7 @@ def backend(servers) -> Iterator[dict[str, str]]:
 def test_the_carrier_brings_a_card_home_straight_into_the_store(
     open_vault, servers, monkeypatch, breaks
 ):
-    monkeypatch.setattr(ingest, "PART_SIZE", 2_000)
+    monkeypatch.setattr(opening, "PART_SIZE", 2_000)
     monkeypatch.setattr(handin, "PART_MIN", 2_000)
     settings = open_vault().settings
     with BreakingLink(urlsplit(settings.s3_endpoint).port or 0, breaks) as link:

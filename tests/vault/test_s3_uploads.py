@@ -18,6 +18,7 @@ from firsthand import config
 from firsthand.errors import Damaged, Error, Failed, NotFound, Refused
 from firsthand.simulate.link import BreakingLink
 from firsthand.vault import catalog, ingest
+from firsthand.vault.ingest import opening, uploads
 from firsthand.vault.store import S3Store, open_store
 from firsthand.vault.vault import Vault
 from firsthand.web.ingest import _open
@@ -50,7 +51,7 @@ def test_parts_go_to_the_store_itself_and_not_through_the_vault(vault, device, s
 
 
 def test_a_part_url_is_for_one_part_of_one_upload_and_one_size(vault, device, monkeypatch):
-    monkeypatch.setattr(ingest, "PART_SIZE", 1000)
+    monkeypatch.setattr(opening, "PART_SIZE", 1000)
     made = device.seal({"video": bytes(2900)})
     upload = device.open(made)["upload"]
     _, parts = ingest.missing_parts(vault, upload, device.id)
@@ -92,7 +93,7 @@ def test_a_part_url_with_an_md5_takes_no_other_bytes(vault, device):
 
 
 def test_md5s_count_for_parts_of_their_size_alone(vault, device, monkeypatch):
-    monkeypatch.setattr(ingest, "PART_SIZE", 1000)
+    monkeypatch.setattr(opening, "PART_SIZE", 1000)
     made = device.seal({"video": bytes(2900)})
 
     def ask(size: int) -> dict:
@@ -151,7 +152,7 @@ def test_a_lost_answer_to_the_completion_loses_nothing(vault, device, store, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "finish", lost)
-        patch.setattr(ingest, "_renew", lambda *_: None)
+        patch.setattr(uploads, "renew", lambda *_: None)
         with pytest.raises(Damaged):
             ingest.complete(vault, upload, device.id)
     assert ingest.missing_parts(vault, upload, device.id)[1] == []

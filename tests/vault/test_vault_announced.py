@@ -7,6 +7,7 @@ from firsthand.consent import erasure
 from firsthand.errors import Damaged, NotFound
 from firsthand.vault import catalog, erase, ingest
 from firsthand.vault.check import check
+from firsthand.vault.ingest import uploads
 
 
 def announce(vault, device, made) -> str:
@@ -96,7 +97,7 @@ def test_two_that_ask_for_the_parts_of_an_announced_segment_at_once_get_the_same
 ):
     made = device.seal()
     upload = announce(vault, device, made)
-    fresh, first = ingest._fresh, []
+    fresh, first = uploads.new_place, []
 
     def slow(vault_):  # another asks while the store begins
         if not first:
@@ -104,7 +105,7 @@ def test_two_that_ask_for_the_parts_of_an_announced_segment_at_once_get_the_same
             first.append(ingest.missing_parts(vault_, upload, device.id))
         return fresh(vault_)
 
-    monkeypatch.setattr(ingest, "_fresh", slow)
+    monkeypatch.setattr(uploads, "new_place", slow)
     _, (part,) = ingest.missing_parts(vault, upload, device.id)
     assert len(asked) == 2
     send_part(vault, upload, part, made.sealed)

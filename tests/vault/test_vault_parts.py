@@ -11,6 +11,7 @@ from firsthand.errors import Damaged, Failed, NotFound
 from firsthand.vault import ingest, parts
 from firsthand.vault.check import check
 from firsthand.vault.digest import Digest, Running
+from firsthand.vault.ingest import opening, uploads
 
 pytestmark = pytest.mark.files
 
@@ -50,11 +51,11 @@ def test_hashes_in_passing_are_given_only_if_every_byte_came_in_order():
 
 def prepare(device, size=3000, part=1000):
     made = device.seal({"video": bytes(size), "events": b"{}\n"})
-    ingest.PART_SIZE, whole = part, ingest.PART_SIZE
+    opening.PART_SIZE, whole = part, opening.PART_SIZE
     try:
         upload = device.open(made)["upload"]
     finally:
-        ingest.PART_SIZE = whole
+        opening.PART_SIZE = whole
     return made, upload
 
 
@@ -115,7 +116,7 @@ def test_a_writer_that_was_open_cannot_change_what_was_verified(vault, device):
     for part in need:
         put(vault, upload, part, made)
     with vault.db.read() as connection:
-        row = ingest._known(connection, upload)
+        row = uploads.known(connection, upload)
     late = vault.store.open_part(row.multipart, 1, 0, 1000)
     late.write(made.sealed[:500])
     put(vault, upload, need[0], made)

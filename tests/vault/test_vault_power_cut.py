@@ -19,6 +19,7 @@ from firsthand import age, config
 from firsthand.segment import verify_receipt
 from firsthand.vault import catalog, ingest, reading
 from firsthand.vault.check import check
+from firsthand.vault.ingest import opening
 from firsthand.vault.recover import recover
 from firsthand.vault.vault import Vault
 
@@ -141,7 +142,7 @@ def test_u10_a_receipt_that_was_given_survives_a_power_cut_at_any_write(
 def test_u10_a_part_that_was_said_to_be_there_is_there_after_a_power_cut(
     vault, device, open_vault, disk, monkeypatch
 ):
-    monkeypatch.setattr(ingest, "PART_SIZE", 1000)
+    monkeypatch.setattr(opening, "PART_SIZE", 1000)
     made = device.seal({"video": bytes(2500)})
     upload = device.open(made)["upload"]
     _, need = ingest.missing_parts(vault, upload, device.id)

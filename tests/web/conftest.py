@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 import scene
+from backends import data_folder
 from rig import Answer, FakeDevice, call
 
 from firsthand import config
@@ -56,9 +57,18 @@ class Home:
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Iterator[Vault]:
-    config.mark(tmp_path / "data", "real")
-    opened = Vault(config.load(tmp_path / "data", {}))
+def backend(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Settings that say where the vault keeps things: files, but for a test marked `both`."""
+    if getattr(request, "param", "files") == "files":
+        yield {}
+        return
+    with request.getfixturevalue("servers").fresh() as settings:
+        yield settings
+
+
+@pytest.fixture
+def vault(tmp_path: Path, backend: dict[str, str]) -> Iterator[Vault]:
+    opened = Vault(config.load(data_folder(tmp_path / "data"), {}, **backend))
     yield opened
     opened.close()
 
@@ -88,8 +98,7 @@ def device(vault: Vault, ana: people.Person) -> FakeDevice:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A household with footage, consents and a run, served for all tests of one file."""
     folder = tmp_path_factory.mktemp("home")
-    config.mark(folder / "data", "real")
-    opened = Vault(config.load(folder / "data", {}))
+    opened = Vault(config.load(data_folder(folder / "data"), {}))
     ids = scene.household(opened)
     with Server(opened, "127.0.0.1", 0, KEY).background() as running:
         yield Home(opened, running, **ids)

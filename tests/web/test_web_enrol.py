@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from backends import both
 from rig import call
 from test_web_pages import Strict
 
@@ -68,6 +69,7 @@ def test_a_device_enrolled_by_a_code_records_and_carries_home(vault, url, ana, t
     assert reading.read_part(vault, stored.id, "video", "self", "test")[4:8] == b"ftyp"
 
 
+@both
 def test_an_enrolled_device_is_believed_by_the_vault(vault, url, ana, tmp_path):
     offered = enrol.offer(vault, ana)
     done = enrol_device(tmp_path / "devices", *split_link(f"{url}#{offered.code}"))

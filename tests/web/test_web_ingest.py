@@ -14,7 +14,8 @@ from firsthand import tlog
 from firsthand.age import Recipient
 from firsthand.errors import Refused
 from firsthand.segment import verify_receipt
-from firsthand.vault import catalog, ingest, reading
+from firsthand.vault import catalog, reading
+from firsthand.vault.ingest import opening
 from firsthand.web.signed import Busy, Nonces
 
 FILES = {"video": b"v" * 70_000, "events": b'{"start_ns":1}\n'}
@@ -30,7 +31,7 @@ def test_a_handed_in_segment_is_receipted_and_opens_to_the_same_bytes(vault, url
 
 
 def test_a_segment_larger_than_one_part_goes_in_parts_and_resumes(vault, url, device, monkeypatch):
-    monkeypatch.setattr(ingest, "PART_SIZE", 1000)
+    monkeypatch.setattr(opening, "PART_SIZE", 1000)
     content, joined = device.segment(START_NS, {"video": b"v" * 2500})
     opened = device.call(url, "POST", "/api/uploads", content).json
     assert [part["size"] for part in opened["parts"]] == [1000, 1000, len(joined) - 2000]

@@ -1,6 +1,7 @@
 """Heartbeats over a real server, and what Prometheus and the pages then see of them."""
 
 import pytest
+from backends import both
 from prometheus_client.parser import text_string_to_metric_families
 from rig import call
 from test_web_pages import Strict
@@ -53,6 +54,7 @@ def test_a_carrier_tells_the_vault_how_its_device_is(vault, server, pi, tmp_path
         assert len(fleet.history(connection, pi.name)) == 2  # enrolled, then heard
 
 
+@both
 def test_a_silent_device_raises_the_alarm_everywhere(vault, server, pi, monkeypatch):
     from firsthand.cli import device as commands
 
@@ -88,6 +90,7 @@ def test_a_heartbeat_needs_a_signature_and_sense(server, device):
     assert figures(server)["firsthand_device_battery_ratio", device.id] == 0.07
 
 
+@both
 def test_every_field_of_a_heartbeat_is_known_everywhere(server, pi, tmp_path):
     from firsthand.web.metrics import HEARTBEAT
 

@@ -11,7 +11,8 @@ from rig import START_NS, call
 from firsthand.errors import Failed
 from firsthand.vault import ingest, parts
 from firsthand.vault.check import check
-from firsthand.web import wire
+from firsthand.web import head, wire
+from firsthand.web import ingest as api
 
 SIZE = 6 * wire.BUFFER + 12_345
 
@@ -124,6 +125,61 @@ def test_what_is_unusual_goes_the_long_way(url, device, begun, taken):
     assert chunked.answer()[0] == 400
     assert taken == []
     assert complete(device, url, upload).status == 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("HTTP/1.1", "HTTP/1.0"),
+        ("Host: h\r\n", ""),
+        ("Host: h", "Host: h\r\nHost: h"),
+        ("Host: h", "Host : h"),
+        ("Host: h", "Host: h\r\n more"),
+        ("Content-Length: 5", "Content-Length: 05"),
+        ("Content-Length: 5", "Content-Length: 5\r\ncontent-length: 6"),
+        ("Content-Length: 5", "Content-Length: 5\r\nTransfer-Encoding: chunked"),
+        ("Content-Length: 5", "Content-Length: 5\r\nExpect: 100-continue"),
+        ("Content-Length: 5", "Content-Length: 5\r\nConnection: upgrade"),
+        ("Content-Length: 5", "Content-Length: 99999999999999999"),
+        ("\r\n\r\n", "\r\n"),
+        ("\r\n", "\n"),
+        ("POST ", "POST  "),
+    ],
+)
+def test_a_head_that_is_not_of_the_plainest_kind_is_left_to_uvicorn(change):
+    plain = "POST /api/uploads HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+    parsed = head.parse(plain.encode())
+    assert parsed is not None
+    assert (parsed.call, parsed.part, parsed.size, parsed.rest) == ("", None, 5, b"hello")
+    assert head.parse(plain.replace(*change).encode()) is None
+
+
+def test_calls_go_the_short_way_and_the_long_way_says_the_same(url, device, monkeypatch):
+    seen = []
+    whole = api.answer
+
+    def noted(*args, **named):
+        seen.append(threading.current_thread().name.startswith("parts"))
+        return whole(*args, **named)
+
+    monkeypatch.setattr(api, "answer", noted)
+    content, _ = device.segment(START_NS, {"video": bytes(100)})
+    short = device.call(url, "POST", "/api/uploads", content)
+    refused = complete(device, url, short.json["upload"])
+    monkeypatch.setattr(wire, "MAX_BODIES", 0)
+    long = device.call(url, "POST", "/api/uploads", content)
+    assert (short.json["upload"], short.status) == (long.json["upload"], long.status)
+    assert complete(device, url, long.json["upload"]).json == refused.json
+    assert (refused.status, seen) == (refused.json["status"], [True, True, False, False])
+
+
+def test_a_call_that_nobody_signed_is_refused_and_the_connection_stays(url):
+    wire_ = Wire(url)
+    for _ in range(2):
+        asked = f"POST /api/uploads HTTP/1.1\r\nHost: {wire_.host}\r\nContent-Length: 2\r\n\r\n{{}}"
+        wire_.socket.sendall(asked.encode())
+        status, said = wire_.answer()
+        assert (status, b"not signed" in said) == (403, True)
 
 
 def test_a_broken_link_leaves_the_part_to_be_sent_again(vault, url, device, begun):

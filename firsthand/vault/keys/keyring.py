@@ -198,11 +198,10 @@ class Keyring:
         return public
 
     def ingest_identities(self, person: str) -> list[Identity]:
-        """The private halves of all of a person's ingest keys that still exist."""
+        """The private halves of all of a person's ingest keys that still exist, newest first."""
         with self.db.read() as connection:
             volunteer = self._volunteer(connection, person)
-            where = (keys.c.kind == "ingest") & (keys.c.person == person)
-            rows = connection.execute(sa.select(keys).where(where)).all()
+            rows = connection.execute(_INGEST, {"of": person}).all()
             texts = [unwrap(volunteer, row.wrapped, aad_of("ingest", row.name)) for row in rows]
             return [Identity.parse(text.decode()) for text in texts]
 
@@ -215,6 +214,13 @@ class Keyring:
             volunteer = self._volunteer(connection, person)
             name = f"{person}|{day}|{generation}"
             return self._key(connection, "day", name, person, volunteer, make)
+
+    def day_generation(self, person: str, day: str) -> int | None:
+        """The newest generation of D that there is of a day, or None if there is none."""
+        start = f"{person}|{day}|"
+        with self.db.read() as connection:
+            found = connection.scalars(_DAYS, {"since": start, "until": start + ":"}).all()
+        return max((int(name.removeprefix(start)) for name in found), default=None)
 
     def destroy_day_keys(self, person: str, day: str, before: int) -> int:
         """Destroys the generations of D below `before`; returns how many there were."""
@@ -257,7 +263,7 @@ class Keyring:
     def _under_root(
         self, connection: Connection, kind: str, name: str, person: str, make: bool
     ) -> bytes:
-        epoch = connection.scalar(_select(keys.c.epoch, kind, name))
+        epoch = connection.scalar(_EPOCH, {"of_kind": kind, "named": name})
         if epoch is None and make:
             epoch = self.newest(connection)
         under = b"" if epoch is None else self.root_key(connection, epoch)
@@ -273,7 +279,7 @@ class Keyring:
         make: bool,
         epoch: int = 0,
     ) -> bytes:
-        wrapped = connection.scalar(_select(keys.c.wrapped, kind, name))
+        wrapped = connection.scalar(_WRAPPED, {"of_kind": kind, "named": name})
         if wrapped is not None:
             return unwrap(under, wrapped, aad_of(kind, name))
         if not make:
@@ -309,6 +315,22 @@ def newest_epoch(connection: Connection) -> Epoch | None:
 
 def _select(column: sa.Column, kind: str, name: str) -> sa.Select:
     return sa.select(column).where(keys.c.kind == kind, keys.c.name == name)
+
+
+# Built once, as building takes three times as long as sending.
+_NAMED = (keys.c.kind == sa.bindparam("of_kind")) & (keys.c.name == sa.bindparam("named"))
+_WRAPPED = sa.select(keys.c.wrapped).where(_NAMED)
+_EPOCH = sa.select(keys.c.epoch).where(_NAMED)
+_INGEST = (
+    sa.select(keys.c.name, keys.c.wrapped)
+    .where(keys.c.kind == "ingest", keys.c.person == sa.bindparam("of"))
+    .order_by(keys.c.name.desc())
+)
+_DAYS = sa.select(keys.c.name).where(
+    keys.c.kind == "day",
+    keys.c.name >= sa.bindparam("since"),
+    keys.c.name < sa.bindparam("until"),
+)
 
 
 def aad_of(kind: str, name: str) -> bytes:
