@@ -231,7 +231,7 @@ class InlineLink(Link):
         super().__init__(device, clock)
         self._served, self._fault = served, fault
         self.requests: list[str] = []
-        self.faults = 0
+        self.faults = self.flips = 0
 
     def _request(self, method: str, url: str, data: bytes, headers: dict[str, str]) -> Answer:
         parts = urlsplit(url)
@@ -241,6 +241,7 @@ class InlineLink(Link):
         fault = self._fault(method, target)
         if fault:
             self.faults += 1
+            self.flips += fault == "flipped"
         if fault == "device dies before":
             raise Died
         if fault == "down":
