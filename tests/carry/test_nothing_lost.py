@@ -188,7 +188,7 @@ def test_u1_to_u9_whatever_fails_in_whatever_order_nothing_is_lost(
     Case.served, Case.clock, Case.part = served, clock, small_parts
     chosen = settings(
         max_examples=EXAMPLES["servers" if backend else "files"],
-        stateful_step_count=12,
+        stateful_step_count=8,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,
