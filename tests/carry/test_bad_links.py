@@ -240,10 +240,12 @@ def test_u2_an_hour_of_flapping_wifi_brings_everything_home_without_haste(
 def test_u3_a_captive_portal_is_never_taken_for_the_vault(answer, server, clock, pack, small_parts):
     fill(pack)
     body = b'{"checkpoint": "x", "receipt": {}}' if b"json" in answer else PORTAL
-    with portal(answer, body) as port:
+    with portal(answer, body) as (port, seen):
         done = carry(pack, clock, f"http://127.0.0.1:{port}", patience_s=20.0)
     assert (done.stored, done.refused, done.left, done.bytes_sent) == (0, 0, 3, 0)
     assert done.waiting_for
+    # Whoever has not proved to be the vault is shown no record and no byte.
+    assert set(seen) == {b"GET /api/device HTTP/1.1"}
     pack.assert_nothing_lost()
     assert not pack.receipts()
     assert carry(pack, clock, server.url).left == 0
@@ -251,8 +253,9 @@ def test_u3_a_captive_portal_is_never_taken_for_the_vault(answer, server, clock,
 
 
 @contextmanager
-def portal(head: bytes, body: bytes) -> Iterator[int]:
-    """Answers whatever is asked with one and the same page."""
+def portal(head: bytes, body: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """Answers whatever is asked with one and the same page: its port, and what was asked."""
+    seen: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -262,14 +265,14 @@ def portal(head: bytes, body: bytes) -> Iterator[int]:
             except OSError:
                 return
             with peer:
-                peer.recv(65536)
+                seen.append(peer.recv(65536).partition(b"\r\n")[0])
                 length = b"Content-Length: %d\r\nConnection: close" % len(body)
                 peer.sendall(b"HTTP/1.1 " + head + b"\r\n" + length + b"\r\n\r\n" + body)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield listener.getsockname()[1]
+        yield listener.getsockname()[1], seen
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
