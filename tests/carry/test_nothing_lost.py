@@ -29,7 +29,7 @@ from firsthand.vault import catalog, ingest
 from firsthand.vault.check import check
 
 # In full 2000 over files, in four tests, so that they can run beside each other.
-EXAMPLES = {"files": 500 if FULL else 25, "servers": 60 if FULL else 4}
+EXAMPLES = {"files": 500 if FULL else 12, "servers": 60 if FULL else 2}
 QUARTERS = range(4 if FULL else 1)
 FAULTS = (
     "",
