@@ -124,7 +124,7 @@ def test_u9_a_server_killed_at_any_step_loses_nothing_and_stores_nothing_twice(
         assert steps > 100
         cases = [[at] for at in range(1, steps + 1)]
         if FULL and files:  # and again soon after the start
-            cases += [[at, at // 3 + 1, at // 5 + 1] for at in range(1, steps + 1, 3)]
+            cases += [[at, at // 3 + 1, at // 5 + 1] for at in range(1, steps + 1, 6)]
         else:
             count = 60 if FULL else SHORT if files else 2
             cases = [*random.Random(9).sample(cases, count - 1), [steps // 2, 9, 40]]

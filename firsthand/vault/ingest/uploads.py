@@ -17,7 +17,7 @@ from firsthand.vault.vault import Vault
 PART_SIZE = 5 << 20
 PART_MAX = 16 << 20
 # Where the bytes of an upload go that was only announced. In S3 each begun upload is one more that
-# the store keeps and lists; a day on a card has 800.
+# the store keeps and lists, and a device may have 64.
 NOWHERE = {"object": "", "multipart": ""}
 
 
