@@ -38,6 +38,7 @@ def check(lived: Lived, hours: float) -> None:
     assert sum(hour.recorded_s for hour in lived.hours) == pytest.approx(lived.recorded_s)
 
 
+@pytest.mark.timeout(3600 if FULL else 300)
 @pytest.mark.fault("D1")
 @pytest.mark.fault("D8")
 @pytest.mark.fault("D16")
