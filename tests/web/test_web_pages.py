@@ -4,13 +4,13 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from rig import MINUTE_NS
+from rig import MINUTE_NS, START_NS, FakeDevice
 
 from firsthand.consent import people, seen
 from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers
 from firsthand.consent.terms import agreements
-from firsthand.vault import reading
+from firsthand.vault import ingest, reading
 from firsthand.web.history import history
 
 VOID = {"meta", "link", "input", "br", "img", "hr"}
@@ -233,3 +233,30 @@ def test_a_day_without_any_footage_says_so(home):
     text = home.get(f"/people/{home.ana.id}/days/1999-01-01").text
     assert "Nothing to show" in text
     assert "No footage begins in this hour" in text
+
+
+def test_the_page_of_a_day_says_what_is_still_on_the_card_and_asks_for_it_first(home):
+    device = FakeDevice(home.vault, home.bo, "bos")
+    content, _ = device.segment(START_NS + 4 * MINUTE_NS, {"video": b"v" * 3000})
+    with home.vault.db.read() as connection:
+        enrolled = people.find_device(connection, device.id)
+    ingest.open_upload(home.vault, enrolled, content["envelope"], content["headers"])
+    path = f"/people/{home.bo.id}/days/2026-11-01"
+    assert f'href="{path}"' in home.get(f"/people/{home.bo.id}").text  # nothing of it is home yet
+    shown = home.get(f"{path}?at=08:04:30").text
+    assert "on the card, not home yet, 08:04:00 to 08:05:00" in shown
+    assert "Bring this home first" in shown
+    form = {"start": "08:04", "stop": "08:05"}
+    assert home.post(f"{path}/want", form).status == 303
+    shown = home.get(path).text
+    assert "08:04:00 to 08:05:00 comes first" in shown
+    (drop,) = re.findall(r'name="drop" value="([^"]+)"', shown)
+    assert home.post(f"{path}/want", {"drop": drop}).status == 303
+    assert "comes first." not in home.get(path).text
+    assert home.post(f"{path}/want", {"start": "08:05", "stop": "08:04"}).status == 400
+
+
+def test_the_page_of_a_day_lists_its_gaps_with_their_reasons(home):
+    shown = home.get(f"/people/{home.ana.id}/days/2026-11-01").text
+    assert re.search(r"\d without footage, and why", shown)
+    assert "withheld by the wearer" in shown[shown.index("without footage") :]

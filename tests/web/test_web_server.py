@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import pytest
 from rig import call
 
 from firsthand import config
+from firsthand.vault.vault import Vault
+from firsthand.web.server import Server, bind
 
 SERVE = """
 import json, sys
@@ -62,3 +65,16 @@ def test_two_servers_have_different_keys_and_cookies(tmp_path):
             cookies.add(call(server.url, "GET", f"/?key={key}").headers["set-cookie"][:18])
     vault.close()
     assert len(cookies) == 2
+
+
+def test_an_answer_goes_out_at_once_and_says_the_vaults_own_time(tmp_path):
+    config.mark(tmp_path / "data", "real")
+    vault = Vault(config.load(tmp_path / "data", {}), lambda: 1_793_520_000 * 10**9)
+    with Server(vault, "127.0.0.1", 0).background() as server:
+        answer = call(server.url, "GET", "/healthz")
+    vault.close()
+    # A device that booted in 1970 learns from it what the vault will take its signatures by.
+    assert answer.headers["date"] == "Sun, 01 Nov 2026 08:00:00 GMT"
+    # asyncio turns Nagle's algorithm off for sockets that name their protocol, and for no others.
+    with bind("127.0.0.1", 0) as bound:
+        assert bound.proto == socket.IPPROTO_TCP
