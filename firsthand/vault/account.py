@@ -61,7 +61,7 @@ def account(
     )
     rows = connection.execute(query.order_by(segments.c.start_ns, segments.c.seq)).all()
     found = [
-        Stretch(kind, row.start_ns, row.stop_ns, row.reason or "")
+        Stretch(kind, row.start_ns, row.stop_ns, "" if kind == "recorded" else row.reason or "")
         for row in rows
         if (kind := _kind(row.kind, row.state, row.reason or ""))
         and row.stop_ns - row.start_ns > INSTANT_NS
