@@ -197,8 +197,8 @@ def lost_pictures(day: Day, identity) -> int:
     assert numbers[-4:] == [0, 1, 2, 3]  # of the new recording
     kept = numbers[:-4]
     assert kept == list(range(len(kept)))
-    # The record of what was cut says how much it holds, within the same second.
-    assert 0 <= len(kept) - sum(each.frames for each in first) <= 8
+    # The record of what was cut says how much it holds, to within a second.
+    assert 0 <= len(numbers) - sum(each.frames for each in records) <= 8
     return day.camera.pictures - len(kept)
 
 
