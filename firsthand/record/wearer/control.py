@@ -3,9 +3,9 @@
     control.json   in the device's folder, replaced as a whole by any process of its owner; the
                    recorder looks at it before it keeps a sample
 
-Nobody but the owner of the folder has a say in it, and no policy. The vault can pass on the wearer's
-request to pause (asked.py), never one to record. If it can't be read, nothing is recorded until the
-wearer resumes.
+Nobody but the owner of the folder has a say in it, and no policy. The vault can pass on a request
+of the wearer's to pause (asked.py), never one to record. If it can't be read, nothing is recorded
+until the wearer resumes.
 
 A pause for a time ends by the boot clock. Over a restart of the device, time in which it was off
 does not count, unless the date was known on both sides: so a pause never ends early, and lasts at
