@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from firsthand import age
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrises whatever opens a vault by where that vault keeps things."""
@@ -25,3 +27,9 @@ def backend(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
         return
     with request.getfixturevalue("servers").fresh() as settings:
         yield settings
+
+
+@pytest.fixture
+def cheap_seal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seals new roots cheaply: scrypt at full cost takes 0.1 s a root."""
+    monkeypatch.setattr(age.encrypt, "__defaults__", ((), None, 1))

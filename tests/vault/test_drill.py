@@ -19,15 +19,9 @@ from firsthand.vault.keys.keyring import aad_of
 from firsthand.vault.recover import recover
 from firsthand.vault.vault import Vault, file_key_aad
 
-pytestmark = pytest.mark.files
+pytestmark = [pytest.mark.files, pytest.mark.usefixtures("cheap_seal")]
 MINUTE_NS = 60 * 10**9
 DAY_NS = 86_400 * 10**9
-
-
-@pytest.fixture(autouse=True)
-def cheap_seal(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """scrypt at full cost takes 0.1 s a root."""
-    monkeypatch.setattr(age.encrypt, "__defaults__", ((), None, 1))
 
 
 @pytest.fixture

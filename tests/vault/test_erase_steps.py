@@ -21,6 +21,7 @@ from firsthand.vault.check import check
 from firsthand.vault.recover import recover
 from firsthand.vault.vault import Vault
 
+pytestmark = pytest.mark.usefixtures("cheap_seal")
 MINUTE_NS = 60 * 10**9
 DAY_NS = 86_400 * 10**9
 WEEK_NS = 7 * DAY_NS

@@ -14,6 +14,7 @@ from firsthand.errors import Damaged
 from firsthand.segment import Part, sign_record
 from firsthand.vault import catalog, reading
 
+pytestmark = pytest.mark.files
 PLAIN = b"v" * 300_000  # four whole chunks and a last one
 HEAD = 16  # the payload's nonce
 
