@@ -16,7 +16,7 @@ from firsthand.errors import Error, Refused
 from firsthand.release import seen
 from firsthand.release.tables import looked, pictures
 from firsthand.vault import catalog
-from firsthand.vault.reading import read_part
+from firsthand.vault.reading import read_look
 from firsthand.vault.vault import Vault
 
 SECOND_NS = 10**9
@@ -38,7 +38,7 @@ def look(vault: Vault, progress: Callable[[str], None] = lambda segment: None) -
             spans = [one for one in catalog.spans(connection, person.id) if one.id not in known]
         for span in spans:
             try:
-                video = read_part(vault, span.id, "video", "ledger", "whether it was seen before")
+                video = read_look(vault, span.id, "video", "ledger", "whether it was seen before")
             except Refused:
                 continue  # withheld: counted without a look
             except Error:
