@@ -131,7 +131,7 @@ class Checkpoint:
 
     def sign(self, key: SigningKey) -> str:
         """The checkpoint as a signed note (C2SP signed-note), the key being named as the log."""
-        mark = _key_hash(self.origin, key.public) + key.sign(None, self.body())
+        mark = key_hash(self.origin, key.public) + key.sign(None, self.body())
         text = self.body().decode()
         return f"{text}\n\u2014 {self.origin} {base64.b64encode(mark).decode()}\n"
 
@@ -148,10 +148,18 @@ def open_checkpoint(note: str, origin: str, key: VerifyKey) -> Checkpoint:
         mark = base64.b64decode(line.rsplit(" ", 1)[1], validate=True)
     except (ValueError, StopIteration, binascii.Error) as error:
         raise Damaged(f"this is no checkpoint of {origin}") from error
-    if checkpoint.origin != origin or mark[:4] != _key_hash(origin, key):
+    if checkpoint.origin != origin or mark[:4] != key_hash(origin, key):
         raise Damaged(f"this checkpoint is not by {origin}")
     key.verify(None, text.encode() + b"\n", mark[4:])
     return checkpoint
+
+
+def root_of(text: str) -> bytes:
+    """The root hash that a checkpoint's text names; Damaged. Nothing is verified."""
+    try:
+        return base64.b64decode(text.split("\n")[2], validate=True)
+    except (IndexError, binascii.Error) as error:
+        raise Damaged("this is no checkpoint") from error
 
 
 def log_name(key: VerifyKey) -> str:
@@ -159,9 +167,38 @@ def log_name(key: VerifyKey) -> str:
     return f"firsthand/{hashlib.sha256(key.to_bytes()).hexdigest()[:16]}"
 
 
-def _key_hash(name: str, key: VerifyKey) -> bytes:
-    # C2SP signed-note: SHA-256(name, newline, 0x01 for Ed25519, key), its first four bytes.
-    return hashlib.sha256(name.encode() + b"\n\x01" + key.to_bytes()).digest()[:4]
+def key_hash(name: str, key: VerifyKey, kind: int = 1) -> bytes:
+    """The id of a key in a signed note (C2SP signed-note); kind 1 is a plain Ed25519 signature."""
+    return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + key.to_bytes()).digest()[:4]
+
+
+class Frontier:
+    """The complete subtrees at the end of a log that grows, enough for its root at any size."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._whole: list[tuple[int, bytes]] = []  # (level, hash), the largest first
+
+    def append(self, leaf: bytes) -> list[tuple[int, int, bytes]]:
+        """Takes in a leaf; (level, index, hash) of every subtree that it completes."""
+        level, index, value = 0, self.size, leaf
+        made = [(level, index, value)]
+        while index % 2 == 1:
+            value = node_hash(self._whole.pop()[1], value)
+            level, index = level + 1, index // 2
+            made.append((level, index, value))
+        self._whole.append((level, value))
+        self.size += 1
+        return made
+
+    def root(self) -> bytes:
+        """The root of what was taken in so far."""
+        if not self._whole:
+            return EMPTY_ROOT
+        value = self._whole[-1][1]
+        for _, left in reversed(self._whole[:-1]):
+            value = node_hash(left, value)
+        return value
 
 
 def _split(size: int) -> int:

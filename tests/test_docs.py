@@ -236,7 +236,7 @@ def shard() -> bytes:
 
 def manifest() -> dict[str, Any]:
     entry = {"id": sample().id, "start_ns": sample().start_ns, "stop_ns": sample().stop_ns}
-    entry |= {"record": record().hash(), "consents": ["c-00000001"]}
+    entry |= {"record": record().hash(), "consents": ["c-00000001"], "sound": False}
     file = {"file": "w00000001.2026-01-05.0123456789ab.shard", "samples": [entry]}
     file |= {"sha256": hashlib.sha256(shard()).hexdigest(), "size_bytes": len(shard())}
     return {

@@ -263,7 +263,7 @@ def append_many(url: str, name: str, count: int, start: Callable[[], object]) ->
     start()
     for number in range(count):
         with db.write() as connection:
-            log.append(connection, name, number)
+            log.append(connection, name, number, number=number)
     db.close()
 
 
@@ -285,6 +285,8 @@ def test_two_processes_that_append_at_once_leave_no_gap(tmp_path):
     with db.read() as connection:
         assert log.verify(connection) == 50
         for name in ("left", "right"):
-            mine = [entry.time_ns for entry in log.read(connection) if entry.kind == name]
+            mine = [e.public["number"] for e in log.read(connection) if e.kind == name]
             assert mine == list(range(25))
+        times = [entry.time_ns for entry in log.read(connection)]
+        assert times == sorted(times)
     db.close()

@@ -9,5 +9,7 @@ from firsthand.consent.terms import quiz, text
 def prepare(connection: Connection, person: people.Person) -> None:
     """Lets a person say that they are of age, and pass the quiz of the text in force."""
     words = text.in_force(connection)
-    quiz.attest(connection, person, adult=True, own_hand=True)
-    quiz.take(connection, person, words, [question["right"] for question in words.questions])
+    now_ns = person.added_ns
+    quiz.attest(connection, person, adult=True, own_hand=True, now_ns=now_ns)
+    right = [question["right"] for question in words.questions]
+    quiz.take(connection, person, words, right, now_ns)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from firsthand import log
 from firsthand.consent import erasure, people
 from firsthand.consent.decide import Decision, Facts, decide
 from firsthand.consent.runs import answers, approvals, proposals
@@ -17,7 +18,7 @@ def for_run(
     connection: Connection, run: proposals.Run, person: people.Person, now_ns: int | None = None
 ) -> Decision:
     """Whether a run may have this person's footage."""
-    at_ns = now_ns or time.time_ns()
+    at_ns = log.now(connection, now_ns or time.time_ns())
     facts = _facts(connection, person, answers.answer(connection, run, person.id))
     return decide(use_of(connection, run, at_ns), facts, at_ns)
 
@@ -35,7 +36,7 @@ def for_self(
     """Whether the person's own wish, such as an emulation of themselves, has their consent."""
     facts = _facts(connection, person, "self")
     use = Use(frozenset(check_permissions([permission])))
-    return decide(use, facts, now_ns or time.time_ns())
+    return decide(use, facts, log.now(connection, now_ns or time.time_ns()))
 
 
 def require_self(

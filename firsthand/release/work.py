@@ -74,6 +74,7 @@ def _make(vault: Vault, job: Job) -> dict[str, Any]:
                 "stop_ns": sample.stop_ns,
                 "record": vault.segment(piece.segment).record_hash,
                 "consents": list(job.consents),
+                "sound": piece.sound,
             }
         )
     release_key = vault.keyring.release_key(job.release, job.person)

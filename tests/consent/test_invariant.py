@@ -98,7 +98,9 @@ class Programme(RuleBasedStateMachine):
         self.told = [Told(), Told()]
         self.proposals: dict[str, dict] = {}
         with self.db.write() as connection:
-            self.people = [people.add(connection, name, "sim") for name in ("ana", "ben")]
+            self.people = [
+                people.add(connection, name, "sim", self.now_ns) for name in ("ana", "ben")
+            ]
             purposes, until_ns = [TRAIN, VIEW, EARN], self.now_ns + 10_000 * DAY_NS
             approvals.add(connection, "IRB-7", purposes, "the board", until_ns, self.now_ns)
             self.entries = log.size(connection)

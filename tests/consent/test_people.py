@@ -48,8 +48,9 @@ def test_nobody_takes_anothers_id_for_a_name(connection, ana):
 
 
 def test_a_name_is_in_the_log_for_its_bearer_only(connection, ana):
-    (entry,) = log.read(connection)
+    entry, place = log.read(connection)
     assert entry.private == {"person": ana.id, "name": "ana", "jurisdiction": "sim"}
+    assert place.private == {"person": ana.id, "jurisdiction": "sim"}
     assert "ana" not in str(entry.public)
     assert ana.id not in str(entry.public)
 

@@ -86,7 +86,7 @@ def test_an_empty_or_impossible_interval_is_refused_and_not_logged(connection, a
 def test_withholding_and_lifting_are_in_the_log_and_only_the_wearer_can_read_when(connection, ana):
     held = withhold.withhold(connection, ana, 10, 20)
     withhold.lift(connection, ana, held.id)
-    _, first, second = log.read(connection)
+    *_, first, second = log.read(connection)
     fields = {"withhold": held.id, "start_ns": 10, "stop_ns": 20}
     assert (first.kind, first.private) == ("withheld", {"person": ana.id} | fields)
     lifted = {"person": ana.id, "withhold": held.id}

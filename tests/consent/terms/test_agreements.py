@@ -108,7 +108,7 @@ def test_nobody_withdraws_or_gives_for_another(connection, ana, ben):
 def test_giving_and_withdrawing_are_logged_with_the_consent_they_speak_of(connection, ana):
     consent = agreements.give(connection, ana, [VIEW], ["DUO:0000046"])
     agreements.withdraw(connection, ana, consent.id)
-    _, gave, withdrew = log.read(connection, ana.id)
+    *_, gave, withdrew = log.read(connection, ana.id)
     assert (gave.kind, gave.index) == ("consent_given", consent.log_index)
     assert gave.private is not None
     assert gave.private["permissions"] == [VIEW]

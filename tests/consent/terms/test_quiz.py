@@ -72,8 +72,8 @@ def test_the_quiz_of_one_text_is_not_that_of_another(connection, cleo, words, no
 def test_a_text_gives_time_to_think_it_over(connection, cleo, words, now_ns):
     slow = text.Text("3", "Other words.", words.data | {"cooling_days": 7})
     text.adopt(connection, slow, now_ns)
-    quiz.attest(connection, cleo, adult=True, own_hand=True)
-    quiz.take(connection, cleo, slow, right(slow))
+    quiz.attest(connection, cleo, adult=True, own_hand=True, now_ns=now_ns)
+    quiz.take(connection, cleo, slow, right(slow), now_ns)
     given = agreements.give(connection, cleo, [VIEW], now_ns=now_ns)
     assert not ask.for_self(connection, VIEW, cleo, now_ns + 7 * DAY_NS - 1).allowed
     assert ask.for_self(connection, VIEW, cleo, now_ns + 7 * DAY_NS).allowed
