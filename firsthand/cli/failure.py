@@ -37,7 +37,7 @@ EXTRAS = {
     "sqlalchemy": "server",
     "starlette": "server",
     "uvicorn": "server",
-    "numpy": "learn",
+    "numpy": "server",
     "pyarrow": "learn",
     "safetensors": "learn",
     "torch": "learn",

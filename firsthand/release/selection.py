@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from firsthand.consent import ask, people
 from firsthand.consent.capture import closed, withhold
 from firsthand.consent.runs import proposals
+from firsthand.release.intervals import Intervals, Line
 from firsthand.vault import catalog
 
 SECOND_NS = 10**9
@@ -77,13 +78,18 @@ def _pieces(
         return {}, 0
     bounds = min(span.start_ns for span in spans), max(span.stop_ns for span in spans)
     doors = closed.doors(connection, person, *bounds, now_ns)
-    taken = [(each.start_ns, each.stop_ns) for each in doors.closed]
+    closed_ns = [(each.start_ns, each.stop_ns) for each in doors.closed]
+    taken = Intervals.union(*_columns(closed_ns))
     breaks = _breaks(connection, person.id)
+    line = Line.of(*_columns([(span.start_ns, span.stop_ns) for span in spans]))
+    touched = set(line.touched(taken).expand().tolist())
     found: dict[str, list[Piece]] = {}
     kept_back_ns, last_ns = 0, None
-    for segment in spans:
-        left = withhold.subtract(segment.start_ns, segment.stop_ns, taken)
-        kept_back_ns += segment.stop_ns - segment.start_ns - sum(b - a for a, b in left)
+    for number, segment in enumerate(spans):
+        left = [(segment.start_ns, segment.stop_ns)]
+        if number in touched:
+            left = withhold.subtract(*left[0], taken.near(*left[0]))
+            kept_back_ns += segment.stop_ns - segment.start_ns - sum(b - a for a, b in left)
         for start_ns, stop_ns in _whole_seconds(segment, left):
             gap = _gap(last_ns, start_ns, taken, breaks)
             sound = not doors.mutes(start_ns, stop_ns)
@@ -91,6 +97,10 @@ def _pieces(
             found.setdefault(segment.day, []).append(piece)
             last_ns = stop_ns
     return found, kept_back_ns
+
+
+def _columns(pairs: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 def _whole_seconds(segment: catalog.Span, left: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -124,7 +134,7 @@ def _breaks(connection: Connection, person: str) -> list[tuple[int, int, str]]:
 def _gap(
     last_ns: int | None,
     start_ns: int,
-    taken: list[tuple[int, int]],
+    taken: Intervals,
     breaks: list[tuple[int, int, str]],
 ) -> str:
     """Why nothing lies between `last_ns` and `start_ns`; the wearer's choice before faults."""
@@ -132,7 +142,7 @@ def _gap(
         return "start"
     if start_ns - last_ns < SECOND_NS // 2:
         return "none"
-    if any(begin < start_ns and end > last_ns for begin, end in taken):
+    if taken.near(last_ns, start_ns):
         return "withheld"
     touching = {kind for begin, end, kind in breaks if begin < start_ns and end > last_ns}
     ranked = ("withheld", "deleted", "failed", "not_recorded")
