@@ -63,8 +63,9 @@ def make(
     with processes(workers) as pool:
         for _ in range(MOST_ROUNDS):
             with vault.db.write() as connection:
-                _open_doors(connection, vault.now_ns())
-                selection = _within(select(connection, run, vault.now_ns()), only)
+                now_ns = log.now(connection, vault.now_ns())
+                _open_doors(connection, now_ns)
+                selection = _within(select(connection, run, now_ns), only)
                 jobs = _jobs(vault, connection, release, run, selection)
             if not jobs:
                 _give_up(vault, release, selection)
@@ -106,10 +107,11 @@ def name_in(connection: Connection, release: str, person: str) -> str:
 def _begin_from(vault: Vault, run: proposals.Run, snapshot: int | None) -> frozenset[str] | None:
     """Whom a snapshot allows, None without one; consents that have run out are closed first."""
     with vault.db.write() as connection:
-        agreements.close_expired(connection, vault.now_ns())
+        now_ns = log.now(connection, vault.now_ns())
+        agreements.close_expired(connection, now_ns)
         if snapshot is None:
             return None
-        return snapshots.require(connection, run, snapshot, vault.now_ns()).allowed
+        return snapshots.require(connection, run, snapshot, now_ns).allowed
 
 
 def _within(selection: Selection, only: frozenset[str] | None) -> Selection:
@@ -194,8 +196,9 @@ def _publish(
 ) -> Release | None:
     """Publishes if what was built is still exactly what may be used, else returns None."""
     with vault.db.write() as connection:
-        _open_doors(connection, vault.now_ns())
-        selection = _within(select(connection, run, vault.now_ns()), only)
+        now_ns = log.now(connection, vault.now_ns())
+        _open_doors(connection, now_ns)
+        selection = _within(select(connection, run, now_ns), only)
         jobs = _jobs(vault, connection, release, run, selection)
         if not jobs or any(job.key not in built for job in jobs):
             return None
@@ -204,7 +207,7 @@ def _publish(
         index = log.append(
             connection,
             "release_made",
-            vault.now_ns(),
+            now_ns,
             release=release,
             run=run.id,
             manifest=log.digest(manifest),

@@ -66,6 +66,8 @@ def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) ->
             done.left.append(f"{key}: {error.message}")
         if progress is not None:
             progress(number, len(slips))
+    with vault.db.write() as connection:
+        _arrivals(connection)
     for step in (_forgettings, _forks):
         step(vault, done)
     _erasures(vault, done)
@@ -201,6 +203,28 @@ def _put_in_place(connection: Connection, slip: dict[str, Any]) -> None:
     mine = parts.c.segment == held["id"]  # they stay for their day key's generation
     connection.execute(parts.update().where(mine).values(file_key=None))
     connection.execute(segments.update().where(segments.c.id == held["id"]).values(**values))
+
+
+def _arrivals(connection: Connection) -> None:
+    """Footage that came in after its wearer's last look at the day is in review again.
+
+    What is kept of a person is not written down anew with each segment; the log's order decides.
+    """
+    columns = (segments.c.person, segments.c.day, segments.c.log_index, segments.c.receipt)
+    held = (segments.c.kind == "segment") & (segments.c.state == "stored")
+    newest: dict[str, dict[str, tuple[int, int]]] = {}
+    for person, day, index, receipt in connection.execute(sa.select(*columns).where(held)):
+        came = (index, receipt["receipt"]["time_ns"])
+        days = newest.setdefault(person, {})
+        days[day] = max(days.get(day, came), came)
+    for person, days in newest.items():
+        for entry in log.read(connection, person):
+            if entry.kind == "days_reviewed" and entry.private:
+                for day in entry.private["days"]:
+                    if day in days and days[day][0] < entry.index:
+                        del days[day]
+        for day, (_, time_ns) in days.items():
+            review.arrive(connection, person, day, time_ns)
 
 
 def _check_receipt(connection: Connection, receipt: Receipt, record: Record) -> None:

@@ -27,6 +27,7 @@ from firsthand.web import (
     enrol,
     footage,
     ingest,
+    log,
     metrics,
     overview,
     own,
@@ -55,7 +56,7 @@ def make_app(vault: Vault, *, access_key: str | None) -> FastAPI:
     app.state.patience = enrol.Patience()
     app.state.strangers = seen.Strangers()
     pages = (overview, person, consent, own, control, day, footage, run, views, seen)
-    for room in (ingest, enrol, metrics, *pages):
+    for room in (ingest, enrol, metrics, log, *pages):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_middleware(Guard, vault=vault, access_key=access_key, show=_show)

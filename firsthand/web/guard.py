@@ -30,7 +30,9 @@ from firsthand.web.page import ASKER
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 ANYWHERE = frozenset({"", "0.0.0.0", "::"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN = ("/api/", "/healthz", "/static/")
+OPEN = ("/api/", "/healthz", "/static/", "/checkpoint", "/tile/")
+# Entries of the log tell when somebody recorded.
+CLOSED = ("/tile/entries/",)
 PUBLIC = "/seen"  # for whoever was filmed: without a key, and without a trace of who asked
 HEADERS = {
     "Content-Security-Policy": (
@@ -115,7 +117,7 @@ class Guard:
                 f"this server is not called {host[:80]!r}", "set its address as vault_url or host"
             )
         path = request.url.path
-        if path.startswith(OPEN):
+        if path.startswith(OPEN) and not path.startswith(CLOSED):
             return None
         if request.method not in SAFE and not _same_origin(request.headers):
             raise Refused("this came from another site", "use the page's own buttons")

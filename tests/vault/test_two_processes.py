@@ -31,7 +31,7 @@ WORK = """
 import json, sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
-from conftest import NOW_NS, PASSPHRASE, Clock, Wearer
+from wearer import NOW_NS, PASSPHRASE, Clock, Wearer
 from firsthand import config
 from firsthand.consent import erasure, people
 from firsthand.vault import erase
@@ -57,7 +57,7 @@ SAME = """
 import json, sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
-from conftest import PASSPHRASE, Clock
+from wearer import PASSPHRASE, Clock
 from firsthand import config
 from firsthand.consent import erasure, people
 from firsthand.errors import NotFound
