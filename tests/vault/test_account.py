@@ -2,7 +2,7 @@
 
 import pytest
 
-from firsthand.consent import withhold
+from firsthand.consent.capture import withhold
 from firsthand.vault.account import account
 
 pytestmark = pytest.mark.files
