@@ -24,6 +24,7 @@ from firsthand.web import (
     consent,
     control,
     day,
+    earned,
     enrol,
     footage,
     ingest,
@@ -55,7 +56,7 @@ def make_app(vault: Vault, *, access_key: str | None) -> FastAPI:
     app.state.opened = Opened(vault)
     app.state.patience = enrol.Patience()
     app.state.strangers = seen.Strangers()
-    pages = (overview, person, consent, own, control, day, footage, run, views, seen)
+    pages = (overview, person, consent, own, earned, control, day, footage, run, views, seen)
     for room in (ingest, enrol, metrics, log, *pages):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))

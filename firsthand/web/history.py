@@ -101,6 +101,12 @@ def _taken_at(connection: Connection, asked: list[str]) -> str:
     return f", recorded {when(row[0])} to {clock(row[1])}"
 
 
+def _posted(fields: dict[str, Any]) -> str:
+    what = {"hours": f"wearing on {fields.get('day')}", "bonus": "deciding on a run"}
+    kind = str(fields.get("kind"))
+    return f"earned for {what[kind]}" if kind in what else "paid out"
+
+
 def _erased(fields: dict[str, Any]) -> str:
     named = fields.get("segments")
     what = _count(len(named), "segment") if isinstance(named, list) else "everything"
@@ -160,5 +166,15 @@ def _words(entry: log.Entry) -> str:
         "view_approved": f"{get('who')} approved view {get('view')}",
         "view_answered": f"answered {get('choice')} to view {get('view')}",
         "view_granted": f"view {get('view')} is open",
+        "ledger_posted": _posted(fields),
+        "directive_set": "said what is to be after their death",
+        "death_attested": f"{get('attestor')} attested a death",
+        "death_denied": f"lives: {get('why')}",
+        "directive_used": f"{get('who')} used the directive: {get('act')}",
+        "trait_said": f"said of themselves: {get('dimension')}",
+        "trait_taken_back": f"took back what was said: {get('dimension')}",
+        "file_keys_given": "footage handed over, sealed to their own key",
+        "personal_key_set": "own key registered",
+        "erasure_undone": f"erasure {get('order')} undone",
     }
     return sentences.get(entry.kind, entry.kind.replace("_", " "))

@@ -21,7 +21,7 @@ from firsthand.vault import catalog, reading
 from firsthand.vault.account import Stretch, account
 from firsthand.vault.account import waiting as on_cards
 from firsthand.vault.vault import Vault
-from firsthand.web import charts, control, own, timeline
+from firsthand.web import charts, control, earned, own, timeline
 from firsthand.web.body import read_form
 from firsthand.web.consent import require_fresh
 from firsthand.web.history import history
@@ -80,6 +80,7 @@ def person_page(
             "withheld": withhold.of(connection, found.id),
             "releases": _releases(connection, found.id),
             "own": own.shown(connection, found, now_ns),
+            "earned": earned.shown(connection, found),
             "lines": lines,
             "next_log": next_log,
             "paged": log_before is not None,

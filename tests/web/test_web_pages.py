@@ -8,6 +8,8 @@ from rig import MINUTE_NS, START_NS, FakeDevice
 
 from firsthand.consent import people, seen
 from firsthand.consent.capture import withhold
+from firsthand.consent.estate import directive
+from firsthand.consent.money import ledger
 from firsthand.consent.runs import answers
 from firsthand.consent.terms import agreements
 from firsthand.vault import ingest, reading
@@ -260,3 +262,25 @@ def test_the_page_of_a_day_lists_its_gaps_with_their_reasons(home):
     shown = home.get(f"/people/{home.ana.id}/days/2026-11-01").text
     assert re.search(r"\d without footage, and why", shown)
     assert "withheld by the wearer" in shown[shown.index("without footage") :]
+
+
+def test_what_was_earned_and_what_is_to_be_after_death_stand_on_the_persons_page(home):
+    person, path = home.ana, f"/people/{home.ana.id}"
+    with home.vault.db.write() as connection:
+        ledger.credit_hours(connection, person, "2026-11-01", 5400, home.vault.now_ns())
+        ledger.credit_bonus(connection, "r-1", person, 250, home.vault.now_ns())
+    text = home.get(path).text
+    assert "1.500 shares and 2.50 in money, of which 0.00 is paid" in text
+    assert "wearing on 2026-11-01" in text
+    assert "You have not said anything, so nobody may run your model." in text
+    form = {"run": "bea, cem", "stop": "", "delete": "dana", "years": "3"}
+    assert home.post(f"{path}/directive", form).status == 303
+    text = home.get(path).text
+    assert "bea, cem may run your model." in text
+    assert "Nobody may stop it for good." in text
+    assert "destroyed 3 years after" in text
+    assert "said what is to be after their death" in text
+    for wrong in ({"years": "soon"}, {"years": "101"}, {"run": person.name, "years": "3"}):
+        assert home.post(f"{path}/directive", wrong).status == 400
+    with home.vault.db.read() as connection:
+        assert directive.of(connection, person.id).may["delete"] == ("dana",)
