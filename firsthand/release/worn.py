@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from firsthand.consent import people
 from firsthand.consent.capture import withhold
 from firsthand.errors import Error, Refused
-from firsthand.release import seen
+from firsthand.release import repeats
 from firsthand.release.tables import looked, pictures
 from firsthand.vault import catalog
 from firsthand.vault.reading import read_look
@@ -43,7 +43,7 @@ def look(vault: Vault, progress: Callable[[str], None] = lambda segment: None) -
                 continue  # withheld: counted without a look
             except Error:
                 video = b""  # without pictures, or erased since
-            found = seen.keys(video, secret) if video else []
+            found = repeats.keys(video, secret) if video else []
             with vault.db.write() as connection:
                 _note(connection, person.id, span, found)
             count += 1
@@ -84,7 +84,7 @@ def _note(connection: Connection, person: str, span: catalog.Span, found: list[i
     query = sa.select(pictures.c.key, pictures.c.second)
     for row in connection.execute(query.where(pictures.c.key.in_({key for _, key in here}))):
         before.setdefault(row.key, []).append(row.second)
-    again = seen.repeated(here, before)
+    again = repeats.repeated(here, before)
     plain = [first + at for at, key in enumerate(found) if key is None]
     judged = {"segment": span.id, "person": person, "plain": plain, "repeated": sorted(again)}
     connection.execute(looked.insert().values(**judged))

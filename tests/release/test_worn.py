@@ -6,7 +6,7 @@ import pytest
 
 from firsthand import log
 from firsthand.consent.capture import withhold
-from firsthand.release import seen, worn
+from firsthand.release import repeats, worn
 from firsthand.release.tables import looked, pictures
 
 SECOND = 10**9
@@ -132,7 +132,7 @@ def test_a_look_is_in_the_wearers_log_and_its_keys_show_no_picture(vault, person
         kept = {row.key for row in connection.execute(pictures.select())}
     assert [one.private["who"] for one in reads] == ["ledger"]
     assert kept
-    assert not kept & set(seen.keys(film(scene(1)), b"another secret"))
+    assert not kept & set(repeats.keys(film(scene(1)), b"another secret"))
 
 
 def test_keys_of_erased_segments_go(vault, person, wear):
@@ -149,6 +149,6 @@ def test_keys_of_erased_segments_go(vault, person, wear):
 def test_chance_meetings_are_no_repetition():
     before = {key: [100 * key] for key in range(40)}
     here = [(10_000 + 37 * key, key) for key in range(40)]
-    assert seen.repeated(here, before) == set()
+    assert repeats.repeated(here, before) == set()
     moved = [(50_000 + 100 * key, key) for key in range(40)]
-    assert len(seen.repeated(moved, before)) == 40
+    assert len(repeats.repeated(moved, before)) == 40
