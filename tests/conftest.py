@@ -82,7 +82,7 @@ def make_device(vault: Vault) -> Callable[[people.Person, str], Wearer]:
     def make(person: people.Person, name: str) -> Wearer:
         wearer = Wearer(vault, person, name)
         with vault.db.write() as connection:
-            people.enrol(connection, person, name, wearer.key.public)
+            people.enrol(connection, person, name, wearer.key.public, vault.now_ns())
         return wearer
 
     return make

@@ -221,7 +221,7 @@ def done(
 
     `epoch` is the keyring's: when it ends, the last copy of what was destroyed opens no more.
     """
-    done_ns = now_ns or time.time_ns()
+    done_ns = log.now(connection, now_ns or time.time_ns())  # as the entry says it, to the ns
     index = log.append(
         connection, "erasure_done", done_ns, order=order.id, scope=order.scope, epoch=epoch
     )

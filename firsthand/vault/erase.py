@@ -175,14 +175,16 @@ def _strike(vault: Vault, person: str, day: str, gone: set[str], rewrap: bool) -
                 parts_ = catalog.parts_of(connection, segment.id).values()
                 vault.journal.put_slip(segment, parts_)
         vault.keyring.destroy_day_keys(person, day, before=newest)
+        with vault.db.write() as connection:  # nothing comes in while this looks
+            if not catalog.on_day(connection, person, day):
+                vault.keyring.destroy_day_keys(person, day, before=newest + 1)
 
 
 def _rewrap(
     vault: Vault, connection: Connection, person: str, day: str, gone: set[str], fresh: int
 ) -> None:
     staying = [each for each in catalog.on_day(connection, person, day) if each.id not in gone]
-    if not staying:
-        return
+    # Made even if nothing stays: what comes in meanwhile takes the newest D that there is.
     new = vault.keyring.day_key(person, day, fresh, make=True)
     for segment in staying:
         for part in catalog.parts_of(connection, segment.id).values():

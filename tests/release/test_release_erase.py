@@ -9,6 +9,7 @@ import wearers
 from firsthand import config
 from firsthand.cli.locally import enrol_here
 from firsthand.consent import erasure, people
+from firsthand.consent.capture import review
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.terms import agreements
 from firsthand.errors import NotFound, Refused
@@ -48,6 +49,7 @@ def ready(tmp_path_factory) -> tuple[Path, str, str]:  # type: ignore[no-untyped
             wearers.prepare(connection, person)
             agreements.give(connection, person, USES)
             answers.vote(connection, run, person, "yes")
+            review.reviewed(connection, person)
     release = make.make(vault, run, workers=1)
     vault.close()
     return folder, run.id, release.id

@@ -53,7 +53,11 @@ def test_a_check_tells_what_was_read_and_what_is_due(command, segments):
 
 def test_a_bad_object_is_named_with_hours_releases_and_models(vault, command, segments):
     manifest = {
-        "manifest": {"people": [{"shards": [{"samples": [{"record": segments[1].record_hash}]}]}]}
+        "manifest": {
+            "people": [
+                {"person": "x", "shards": [{"samples": [{"record": segments[1].record_hash}]}]}
+            ]
+        }
     }
     with vault.db.write() as connection:
         connection.exec_driver_sql(

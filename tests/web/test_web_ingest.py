@@ -63,7 +63,7 @@ def test_a_device_learns_its_recipient_and_the_signed_checkpoint(vault, url, dev
     assert Recipient.parse(state["recipient"]).key_id == state["key_id"]
     assert state["status"] == "active"
     key = vault.keyring.log_key().public
-    assert tlog.open_checkpoint(state["checkpoint"], vault.origin, key).size == 2
+    assert tlog.open_checkpoint(state["checkpoint"], vault.origin, key).size == 3
 
 
 def test_an_aborted_upload_is_gone(url, device):
