@@ -26,7 +26,7 @@ from firsthand.config import MARK, Settings
 from firsthand.consent import people
 from firsthand.consent.capture import review, withhold
 from firsthand.consent.runs import answers, proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import agreements, quiz, text
 from firsthand.errors import Error, Failed
 from firsthand.record.cameras import camera as cameras
 from firsthand.record.card.card import Card
@@ -184,6 +184,7 @@ def consent_all(vault: Vault, members: list[Member]) -> tuple[proposals.Run, str
     """
     with vault.db.write() as connection:
         for member in members:
+            _qualify(connection, member.person)
             agreements.give(connection, member.person, PERMISSIONS, ["DUO:0000046"])
         _withhold(connection, members)
         for member in members:  # nobody waits a week for a demo: each has looked at their days
@@ -198,6 +199,16 @@ def consent_all(vault: Vault, members: list[Member]) -> tuple[proposals.Run, str
             says_no = len(members) > 2 and member is members[-1]
             answers.vote(connection, run, member.person, "no" if says_no else "yes")
     return run, members[-1].person.name if len(members) > 2 else ""
+
+
+def _qualify(connection: Any, person: people.Person) -> None:
+    """Plays the quiz for the person of a file; simulated people need none, and a demo's data never
+    mixes with real data."""
+    if person.jurisdiction == quiz.SIMULATED:
+        return
+    words = text.in_force(connection)
+    quiz.attest(connection, person, adult=True, own_hand=True)
+    quiz.take(connection, person, words, [question["right"] for question in words.questions])
 
 
 def _withhold(connection: Any, members: list[Member]) -> None:

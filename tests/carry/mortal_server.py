@@ -48,7 +48,7 @@ def serve(data: Path, now_ns: int, port: int, die_at: int, told: int, part_size:
         _step_around(os, name, step)
     for name in IN_STORE:
         _step_around(vault.store, name, step)
-    _step_around(wire._Body, "_answer", step)
+    _step_around(wire._Exchange, "_answer", step)
     send = h11_impl.RequestResponseCycle.send
 
     async def stepping(self: Any, message: Any) -> None:

@@ -308,8 +308,8 @@ def test_u14_a_missing_middle_is_taken_as_on_its_way_and_told_after_a_week(
 def test_u15_lying_lengths_and_slow_senders_leave_others_unaffected(
     server, pack, clock, small_parts, monkeypatch, tally
 ):
-    monkeypatch.setattr(body, "IDLE_S", 1.0)
-    monkeypatch.setattr(wire, "HEAD_S", 1.0)
+    for module, name in ((body, "IDLE_S"), (wire, "IDLE_S"), (wire, "HEAD_S")):
+        monkeypatch.setattr(module, name, 1.0)
     heads = [
         b"Content-Length: 99999999999999",
         b"Content-Length: 99999999999999999999999999",
