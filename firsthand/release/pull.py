@@ -7,6 +7,7 @@ kept back some of what is in it, until the release is made again without that.
 import json
 import os
 from bisect import bisect_left
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def pull(vault: Vault, release: str, out: Path, who: str, lifetime_s: int = GRAN
         agreements.close_expired(connection, vault.now_ns())
         bystanders.settle(connection, vault.now_ns())
         rows = connection.execute(sa.select(names).where(names.c.release == release)).all()
+        heard = "sound" in run.proposal.streams
         allowed = {}
         for row in rows:
             person = people.find(connection, row.person)
@@ -52,7 +54,7 @@ def pull(vault: Vault, release: str, out: Path, who: str, lifetime_s: int = GRAN
             if (
                 ask.for_run(connection, run, person, vault.now_ns()).allowed
                 and not gone & records_in(found.manifest, row.name)
-                and not _closed(connection, person, samples, vault.now_ns())
+                and not _closed(connection, person, samples, heard, vault.now_ns())
             ):
                 allowed[row.name] = row.person
         if not allowed:
@@ -96,30 +98,35 @@ def pull(vault: Vault, release: str, out: Path, who: str, lifetime_s: int = GRAN
     return out
 
 
-def _samples(manifest: dict[str, Any], name: str) -> list[tuple[int, int]]:
-    """When each sample of a person begins and ends, in order."""
+def _samples(manifest: dict[str, Any], name: str) -> list[tuple[int, int, bool]]:
+    """When each sample of a person begins and ends, in order, and whether it may have sound."""
     shards = [entry["shards"] for entry in manifest["people"] if entry["person"] == name]
     rows = (row for listed in shards for shard in listed for row in shard["samples"])
-    return sorted((row["start_ns"], row["stop_ns"]) for row in rows)
+    return sorted((row["start_ns"], row["stop_ns"], row.get("sound", True)) for row in rows)
 
 
 def _closed(
-    connection: sa.Connection, person: people.Person, samples: list[tuple[int, int]], now_ns: int
+    connection: sa.Connection,
+    person: people.Person,
+    samples: list[tuple[int, int, bool]],
+    heard: bool,
+    now_ns: int,
 ) -> bool:
-    """Whether any of this is withheld, held or at a closed place by now.
+    """Whether any of this is withheld, held or at a closed place by now, or is to be without sound.
 
     That a day is in review again is no matter: what came in late is not in here.
     """
     if not samples:
         return False
-    bounds = samples[0][0], max(stop_ns for _, stop_ns in samples)
-    taken = closed.doors(connection, person, *bounds, now_ns).closed
-    for each in taken:
-        # Samples of one person do not overlap: the last that begins before the end is the one.
-        place = bisect_left(samples, (each.stop_ns, 0)) - 1
-        if each.why != "review" and place >= 0 and samples[place][1] > each.start_ns:
+    # Two devices of a person may record at once: how far any of the first samples goes.
+    reach = list(accumulate((stop_ns for _, stop_ns, _ in samples), max))
+    doors = closed.doors(connection, person, samples[0][0], reach[-1], now_ns)
+    for each in doors.closed:
+        place = bisect_left(samples, (each.stop_ns,)) - 1
+        if each.why != "review" and place >= 0 and reach[place] > each.start_ns:
             return True
-    return False
+    loud = ((start_ns, stop_ns) for start_ns, stop_ns, sound in samples if heard and sound)
+    return any(doors.mutes(*bounds) for bounds in loud)
 
 
 def _fetch(vault: Vault, key: str, folder: Path, shard: dict) -> None:
