@@ -288,7 +288,7 @@ class _Audit:
         why += account.closed(start_ns, stop_ns)
         if account.erases(kept["segment"]):
             why.append("its segment was to be erased")
-        why += account.in_review(kept["start_ns"], index, body["time_ns"], self.now_ns)
+        why += account.in_review(start_ns, stop_ns, index, body["time_ns"], self.now_ns)
         why += account.unlawful(self.laws(), start_ns, stop_ns, sound)
         if not set(sample["consents"]) <= account.consents.keys():
             why.append("it rests on a consent that its person never gave")
@@ -452,14 +452,17 @@ class _Account:
             if any(begin < stop_ns and end > start_ns for begin, end in intervals):
                 yield f"it touches what is {words}"
 
-    def in_review(self, recorded_ns: int, index: int, stored_ns: int, now_ns: int) -> Iterator[str]:
-        """Whether its wearer still had time to keep it back: a window after its day and arrival."""
-        day = recorded_ns // DAY_NS
-        name = datetime.fromtimestamp(day * DAY_NS // 10**9, UTC).date().isoformat()
-        if any(at > index and name in days for at, days in self.reviewed):
-            return
-        if now_ns < max((day + 1) * DAY_NS, stored_ns) + self.window_days * DAY_NS:
-            yield "its review window is still open"
+    def in_review(
+        self, start_ns: int, stop_ns: int, index: int, stored_ns: int, now_ns: int
+    ) -> Iterator[str]:
+        """Whether its wearer had time left to keep it back: a window after its days and arrival."""
+        for day in range(start_ns // DAY_NS, (stop_ns - 1) // DAY_NS + 1):
+            name = datetime.fromtimestamp(day * DAY_NS // 10**9, UTC).date().isoformat()
+            if any(at > index and name in days for at, days in self.reviewed):
+                continue
+            if now_ns < max((day + 1) * DAY_NS, stored_ns) + self.window_days * DAY_NS:
+                yield "its review window is still open"
+                return
 
     def unlawful(
         self, laws: list[dict[str, Any]], start_ns: int, stop_ns: int, sound: bool

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from firsthand.consent.capture import review
 from firsthand.consent.tables import devices
 from firsthand.db import metadata
 from firsthand.errors import Damaged
 from firsthand.segment import Record
-from firsthand.vault.catalog import segments
+from firsthand.vault.catalog import DAY_NS, HELD, segments
 
 sessions = sa.Table(
     "device_session",
@@ -96,9 +97,9 @@ def learn(connection: Connection, record: Record, now_ns: int) -> tuple[int, int
         names = ["first_seq", "begun_ns", "zero_ns", "told"] + ([] if knows else ["boot_ns"])
         if any(getattr(held, name) != changes[name] for name in names):
             connection.execute(_where(sessions.update(), held).values(**changes))
-        _move(connection, held, zero_ns - held.zero_ns)
+        _move(connection, held, zero_ns - held.zero_ns, now_ns)
     if held is None or held.zero_ns != zero_ns or held.begun_ns > record.boot_ns_start:
-        _settle_before(connection, record.device, record.seq, record.session)
+        _settle_before(connection, record.device, record.seq, record.session, now_ns)
     return interval(connection, record, now_ns)
 
 
@@ -123,6 +124,7 @@ def rebuild(connection: Connection, now_ns: int) -> None:
         if start_ns != at_ns:
             change = segments.update().where(segments.c.id == id_)
             connection.execute(change.values(start_ns=start_ns, stop_ns=stop_ns))
+            _arrive(connection, segments.c.id == id_, now_ns)
 
 
 def _all(
@@ -166,7 +168,9 @@ def _by(after: sa.Row, reach_ns: int) -> int:
     return after.zero_ns if went_on else after.zero_ns - reach_ns
 
 
-def _settle_before(connection: Connection, device: str, seq: int, session: str) -> None:
+def _settle_before(
+    connection: Connection, device: str, seq: int, session: str, now_ns: int
+) -> None:
     """Moves the sessions before one that was placed, back to the first that knows the time."""
     for held in _before(connection, device, seq, session):
         after = _next(connection, device, held.first_seq, held.session)
@@ -176,19 +180,36 @@ def _settle_before(connection: Connection, device: str, seq: int, session: str) 
         if zero_ns == held.zero_ns:
             return
         connection.execute(_where(sessions.update(), held).values(zero_ns=zero_ns))
-        _move(connection, held, zero_ns - held.zero_ns)
+        _move(connection, held, zero_ns - held.zero_ns, now_ns)
 
 
-def _move(connection: Connection, held: sa.Row, by_ns: int) -> None:
+def _move(connection: Connection, held: sa.Row, by_ns: int, now_ns: int) -> None:
     if by_ns:
-        change = segments.update().where(
-            segments.c.device == held.device,
-            segments.c.seq >= held.first_seq,
-            segments.c.session == held.session,
-            _untold(),
+        where = (
+            (segments.c.device == held.device)
+            & (segments.c.seq >= held.first_seq)
+            & (segments.c.session == held.session)
+            & _untold()
         )
         columns = segments.c.start_ns, segments.c.stop_ns
+        change = segments.update().where(where)
         connection.execute(change.values({each: each + by_ns for each in columns}))
+        _arrive(connection, where, now_ns)
+
+
+def _arrive(connection: Connection, where: sa.ColumnElement[bool], now_ns: int) -> None:
+    """Days to which footage was moved are in review anew: nobody could look at it there before."""
+    columns = segments.c.person, segments.c.start_ns, segments.c.stop_ns
+    footage = (segments.c.kind == "segment") & segments.c.state.in_(HELD)
+    days = {
+        (person, day * DAY_NS)
+        for person, start_ns, stop_ns in connection.execute(
+            sa.select(*columns).where(where, footage)
+        )
+        for day in {start_ns // DAY_NS, (stop_ns - 1) // DAY_NS}
+    }
+    for person, start_ns in sorted(days):
+        review.arrive_within(connection, person, start_ns, start_ns + 1, now_ns)
 
 
 def _untold() -> sa.ColumnElement[bool]:

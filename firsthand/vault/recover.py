@@ -183,7 +183,8 @@ def _segment(vault: Vault, connection: Connection, slip: dict[str, Any], done: R
         values = held | {"record": slip["envelope"]["record"]}
         catalog.insert(connection, catalog.Segment(**values), listed)
         if held["kind"] == "segment":
-            review.arrive(connection, person.id, held["day"], receipt.time_ns)
+            bounds = held["start_ns"], held["stop_ns"]
+            review.arrive_within(connection, person.id, *bounds, receipt.time_ns)
         done.segments += 1
     elif known.id == held["id"] and known.record_hash != held["record_hash"]:
         return bool(record.media.get("replaces") == known.record_hash)
@@ -210,13 +211,15 @@ def _arrivals(connection: Connection) -> None:
 
     What is kept of a person is not written down anew with each segment; the log's order decides.
     """
-    columns = (segments.c.person, segments.c.day, segments.c.log_index, segments.c.receipt)
+    names = ("person", "start_ns", "stop_ns", "log_index", "receipt")
+    columns = [segments.c[name] for name in names]
     held = (segments.c.kind == "segment") & (segments.c.state == "stored")
     newest: dict[str, dict[str, tuple[int, int]]] = {}
-    for person, day, index, receipt in connection.execute(sa.select(*columns).where(held)):
+    for person, *bounds, index, receipt in connection.execute(sa.select(*columns).where(held)):
         came = (index, receipt["receipt"]["time_ns"])
         days = newest.setdefault(person, {})
-        days[day] = max(days.get(day, came), came)
+        for day in {catalog.day_of(at_ns) for at_ns in (bounds[0], bounds[1] - 1)}:
+            days[day] = max(days.get(day, came), came)
     for person, days in newest.items():
         for entry in log.read(connection, person):
             if entry.kind == "days_reviewed" and entry.private:

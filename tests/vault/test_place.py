@@ -5,11 +5,13 @@ import itertools
 import pytest
 from faults import FULL
 
+from firsthand.consent.capture import review
 from firsthand.vault import catalog, place
 
 SECOND_NS = 10**9
 MINUTE_NS = 60 * SECOND_NS
 HOUR_NS = 60 * MINUTE_NS
+DAY_NS = 24 * HOUR_NS
 UNKNOWN = {"wall_ns_start": 0, "wall_ns_end": 0, "wall_quality": "none"}
 
 
@@ -143,3 +145,20 @@ def test_a_recorder_that_was_started_again_goes_on_by_the_same_boot_clock(
         device.hand_in(made)
     found = held(vault, person)
     assert [row.start_ns - clock.now_ns for row in found] == [at * MINUTE_NS for at in (0, 1, 5, 6)]
+
+
+def test_what_is_moved_or_goes_on_past_midnight_is_in_review_where_it_lies(vault, person, device):
+    def in_review():
+        with vault.db.read() as connection:
+            return {each.day for each in review.open_days(connection, person.id, vault.now_ns())}
+
+    midnight_s = -8 * 3600
+    boot = {"boot_ns_start": 5 * SECOND_NS, "boot_ns_end": 65 * SECOND_NS}
+    device.hand_in(device.seal(start_s=midnight_s - 30, **boot))
+    assert in_review() == {"2026-10-31", "2026-11-01"}
+    fake = {"wall_ns_start": DAY_NS, "wall_ns_end": DAY_NS + 60 * SECOND_NS}
+    device.hand_in(device.seal(session="a", wall_quality="none", **fake, **boot))
+    assert in_review() == {"1970-01-02", "2026-10-31", "2026-11-01"}
+    later = {"boot_ns_start": 65 * SECOND_NS, "boot_ns_end": 125 * SECOND_NS}
+    device.hand_in(device.seal({}, -3 * 86_400, session="a", reason="stalled", **later))
+    assert in_review() == {"1970-01-02", "2026-10-29", "2026-10-31", "2026-11-01"}

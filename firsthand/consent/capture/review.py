@@ -49,6 +49,15 @@ def arrive(connection: Connection, person: str, day: str, now_ns: int) -> None:
         connection.execute(reviews.insert().values(**row))
 
 
+def arrive_within(
+    connection: Connection, person: str, start_ns: int, stop_ns: int, now_ns: int
+) -> None:
+    """The same of every day that footage touches: what goes on past midnight is of two."""
+    for day in range(start_ns // DAY_NS, (max(start_ns + 1, stop_ns) - 1) // DAY_NS + 1):
+        name = datetime.fromtimestamp(day * DAY_NS // 10**9, UTC).date().isoformat()
+        arrive(connection, person, name, now_ns)
+
+
 def window_days(connection: Connection, person: str) -> int:
     """How many days a person's footage stays in review."""
     query = sa.select(windows.c.days).where(windows.c.person == person)

@@ -79,7 +79,7 @@ def store(
     )
     catalog.insert(connection, held, listed)
     if record.kind == "segment":
-        review.arrive(connection, person.id, day, vault.now_ns())
+        review.arrive_within(connection, person.id, start_ns, stop_ns, vault.now_ns())
     # What an order names that can still be undone is taken in, and hidden with the rest.
     hidden.take_in(connection, person.id)
     quota.note(connection, record.device, record.object_size, vault.now_ns())
