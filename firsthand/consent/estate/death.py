@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from firsthand.consent import people
+from firsthand import log
+from firsthand.consent import erasure, people
 from firsthand.consent.estate import directive
 from firsthand.consent.estate.tables import attestations, stops
 from firsthand.errors import Refused, Usage
@@ -45,7 +46,7 @@ def attest(
     Two make a death: by different people of different households, with a document each, of whom
     at most one is named in the directive to run the model.
     """
-    who, house = attestor.strip(), household.strip()
+    who, house = " ".join(attestor.split()), " ".join(household.split())
     if not who or not house:
         raise Usage("an attestation names who attests, and where they live")
     if not re.fullmatch(r"[0-9a-f]{64}", document_sha256):
@@ -54,16 +55,16 @@ def attest(
     if now.status == "erased":
         raise Refused(f"person {person.id} is erased", "there is nothing left to decide on")
     known = _attestations(connection, person.id)
-    if any(one.attestor == who for one in known):
+    if any(_same(one.attestor, who) for one in known):
         return state(connection, person.id)
-    if who == person.name:
+    if _same(who, now.name):
         raise Refused(f"{who} can't attest their own death")
-    if any(one.household == house for one in known):
+    if any(_same(one.household, house) for one in known):
         raise Refused(f"{who} lives with one who attested already", _OTHERS)
     if any(one.document_sha256 == document_sha256 for one in known):
         raise Refused("this document was brought already", _OTHERS)
-    runs = set(directive.of(connection, person.id).may.get("run", ()))
-    if who in runs and runs.intersection(one.attestor for one in known):
+    runs = {name.casefold() for name in directive.of(connection, person.id).may.get("run", ())}
+    if who.casefold() in runs and any(one.attestor.casefold() in runs for one in known):
         raise Refused("both who attest may run the model, so neither is independent", _OTHERS)
     at_ns = now_ns or time.time_ns()
     private = {"attestor": who, "household": house, "document_sha256": document_sha256}
@@ -78,7 +79,10 @@ def attest(
 def deny(
     connection: Connection, person: people.Person, why: str, now_ns: int | None = None
 ) -> None:
-    """The person lives after all: attestations are void, and they take part as before. Usage."""
+    """The person lives after all: attestations are void, and all is as before. Usage.
+
+    Who had left before has left: nothing leads back from that.
+    """
     if not why.strip():
         raise Usage("say how it is known that the person lives")
     if not _attestations(connection, person.id):
@@ -88,7 +92,7 @@ def deny(
     for table in (attestations, stops):
         connection.execute(table.delete().where(table.c.person == person.id))
     if people.find(connection, person.id).status == "deceased":
-        _set_status(connection, person.id, "active")
+        _set_status(connection, person.id, "withdrawn" if _left(connection, person) else "active")
 
 
 def state(connection: Connection, person: str) -> Estate:
@@ -108,7 +112,8 @@ def require(
 ) -> None:
     """Refused, with the reason, unless the directive lets `who` do this now, and logged if it does.
 
-    Nobody acts for someone who lives, before the wait is over, or after the end of all years.
+    Nobody acts for someone who lives, before the wait is over, or after the end of all years, and
+    nobody runs the model of someone who had left or had ordered that all be erased.
     """
     if act not in directive.ACTS:
         raise Usage(f"{act!r} is nothing that a directive can allow", f"use {directive.ACTS}")
@@ -126,6 +131,8 @@ def require(
         raise Refused(f"the wait for a denial lasts {left} more days", "ask again then")
     if at_ns >= found.destroyed_ns:
         raise Refused(f"the years that {person.name} gave are over", "all of it is to be destroyed")
+    if act == "run" and (_left(connection, person) or erasure.leaving(connection, person.id)):
+        raise Refused(f"{person.name} had left, or had asked to be erased", "that word holds")
     if act == "run" and found.stopped_by:
         raise Refused(f"{found.stopped_by} stopped the model of {person.name}", "for good")
     private = {"act": act, "who": who}
@@ -149,6 +156,15 @@ _OTHERS = "two independent people attest, each with a document"
 def _attestations(connection: Connection, person: str) -> Sequence[sa.Row]:
     query = sa.select(attestations).where(attestations.c.person == person)
     return connection.execute(query.order_by(attestations.c.log_index)).all()
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
+
+
+def _left(connection: Connection, person: people.Person) -> bool:
+    """Whether a person had left of their own will; the log's order is no matter, it is for good."""
+    return any(entry.kind == "person_withdrawn" for entry in log.read(connection, person.id))
 
 
 def _set_status(connection: Connection, person: str, status: str) -> None:

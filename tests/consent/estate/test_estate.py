@@ -5,8 +5,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from firsthand.consent import people
+from firsthand.consent import erasure, people
 from firsthand.consent.estate import death, directive
+from firsthand.consent.terms import agreements
 from firsthand.db import Database
 from firsthand.errors import Refused, Usage
 
@@ -207,3 +208,32 @@ class Lives(RuleBasedStateMachine):
 
 TestLives = Lives.TestCase
 TestLives.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+
+
+def test_who_had_left_comes_back_by_no_denial_and_is_run_by_nobody(connection, ada):
+    directive.write(connection, ada, MAY, 3, NOW_NS)
+    agreements.leave(connection, ada, NOW_NS)
+    found = die(connection, ada)
+    with pytest.raises(Refused, match="had left"):
+        death.require(connection, ada, "run", "bea", found.in_force_ns)
+    death.require(connection, ada, "delete", "dana", found.in_force_ns)
+    death.deny(connection, ada, "she called", NOW_NS)
+    assert people.find(connection, ada.id).status == "withdrawn"
+
+
+def test_nobody_runs_the_model_of_someone_who_is_to_be_erased(connection, ada):
+    directive.write(connection, ada, MAY, 3, NOW_NS)
+    erasure.order(connection, ada, None, NOW_NS, wait_ns=60 * DAY_NS)
+    found = die(connection, ada)
+    with pytest.raises(Refused, match="erased"):
+        death.require(connection, ada, "run", "bea", found.in_force_ns)
+
+
+def test_a_name_in_other_letters_is_the_same_name(connection, ada):
+    directive.write(connection, ada, {"run": ["Bea", "Eve"]}, 3, NOW_NS)
+    death.attest(connection, ada, "bea", "Oak 2", paper("b"), NOW_NS)
+    death.attest(connection, ada, "BEA ", "Elm 1", paper("c"), NOW_NS)
+    for who, house in (("cem", "oak  2"), ("eve", "Elm 1"), ("Ada", "Elm 1")):
+        with pytest.raises(Refused):
+            death.attest(connection, ada, who, house, paper("d"), NOW_NS)
+    assert people.find(connection, ada.id).status == "active"
