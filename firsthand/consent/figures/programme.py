@@ -57,7 +57,8 @@ def figures(
         members = parts | {cells.TOTAL: present}
         values = {cell: _wear([wear[one] for one in who if one in wear], len(who))
                   for cell, who in members.items()}  # fmt: skip
-        told[dimension] = cells.publish(connection, dimension, members, values, now_ns, k)
+        masked = {cell: traits.masked(who, dimension, trait_key) for cell, who in members.items()}
+        told[dimension] = cells.publish(connection, dimension, masked, values, now_ns, k)
     return told
 
 
@@ -106,7 +107,9 @@ def _span(person: people.Person, end_ns: int | None, now_ns: int) -> tuple[float
 def _ends(connection: Connection) -> dict[str, int]:
     """When people left or died: the first word of it that there is."""
     ends: dict[str, int] = {}
-    query = sa.select(erasures.c.person, erasures.c.ordered_ns).where(erasures.c.scope == "person")
+    query = sa.select(erasures.c.person, erasures.c.ordered_ns).where(
+        erasures.c.scope == "person", erasures.c.undone_ns.is_(None)
+    )
     for row in connection.execute(query):
         ends[row.person] = min(row.ordered_ns, ends.get(row.person, row.ordered_ns))
     for person in people.listed(connection):
@@ -118,5 +121,7 @@ def _ends(connection: Connection) -> dict[str, int]:
 
 
 def _deletions(connection: Connection) -> dict[str, int]:
-    query = sa.select(erasures.c.person, sa.func.count()).group_by(erasures.c.person)
-    return {row[0]: row[1] for row in connection.execute(query)}
+    """How many orders each person gave that stand."""
+    theirs = erasures.c.undone_ns.is_(None) & (erasures.c.person != "")
+    query = sa.select(erasures.c.person, sa.func.count()).where(theirs)
+    return {row[0]: row[1] for row in connection.execute(query.group_by(erasures.c.person))}

@@ -19,8 +19,7 @@ published = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("cell", sa.String, primary_key=True),
     sa.Column("value", sa.JSON),  # null: not told
-    sa.Column(
-        "members", sa.JSON, nullable=False
-    ),  # whom a told value is of, to compare others with
+    # Whom a told value is of, to compare others with; of what people said, under masked names.
+    sa.Column("members", sa.JSON, nullable=False),
     sa.Column("published_ns", sa.BigInteger, nullable=False),
 )

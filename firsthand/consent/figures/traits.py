@@ -73,6 +73,20 @@ def cells(
     return found
 
 
+def masked(who: set[str], figure: str, key: Callable[[str], bytes | None]) -> set[str]:
+    """The same people under names for one figure, which tell nobody who they are.
+
+    Each comes from the person's own key: whoever has the tables alone can't tell what a cell says
+    of whom, and after an erasure nobody can.
+    """
+    found = set()
+    for person in who:
+        secret = key(person)
+        named = f"member|{figure}|{person}".encode()
+        found.add(hmac.digest(_derive(secret), named, "sha256").hex() if secret else person)
+    return found
+
+
 def _open(row: sa.Row, key: bytes) -> str:
     try:
         return unwrap(_derive(key), row.sealed, _aad(row.person, row.dimension)).decode().rstrip()
