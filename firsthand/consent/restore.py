@@ -1,4 +1,4 @@
-"""Facts that hold for everybody, put back from the log: texts, approvals and runs.
+"""Facts that hold for everybody, put back from the log: texts, approvals, runs, laws, formulas.
 
 They stand in its entries in full, so a database that is older than the log need not stay behind:
 what ended consents since, ends them again.
@@ -8,6 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from firsthand.capture import Law
+from firsthand.consent.capture import law
+from firsthand.consent.money import formula
 from firsthand.consent.runs import approvals, proposals
 from firsthand.consent.terms import text
 
@@ -23,3 +26,7 @@ def apply(connection: Connection, index: int, body: dict[str, Any]) -> None:
         approvals.close(connection, body["approval"], body["time_ns"])
     elif kind == "run_proposed":
         proposals.put(connection, index, body["run"], body["proposal"], body["time_ns"])
+    elif kind == "law_added":
+        law.put(connection, Law(**body["law"]))
+    elif kind == "formula_published":
+        formula.put(connection, index, body["formula"])

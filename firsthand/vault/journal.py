@@ -22,10 +22,13 @@ from firsthand import log
 from firsthand.consent import erasure, tables
 from firsthand.consent.access import tables as access
 from firsthand.consent.capture import tables as capture
+from firsthand.consent.estate import tables as estate
+from firsthand.consent.figures import tables as figures
 from firsthand.crypto import canonical, unwrap, wrap
 from firsthand.errors import Damaged, Error, NotFound, WrongKey
 from firsthand.vault import catalog
 from firsthand.vault.keys.keyring import Keyring
+from firsthand.vault.keys.personal import personal
 from firsthand.vault.store import Store
 
 SLIP_CONTEXT = "firsthand/slip/v1"
@@ -51,6 +54,11 @@ OF_PERSON = (
     (capture.holds, capture.holds.c.person),
     (access.keys, access.keys.c.person),
     (access.views, access.views.c.person),
+    (figures.traits, figures.traits.c.person),
+    (estate.directives, estate.directives.c.person),
+    (estate.attestations, estate.attestations.c.person),
+    (estate.stops, estate.stops.c.person),
+    (personal, personal.c.person),
 )
 # Entries that leave a person's own rows as they were.
 _QUIET = ("read", "emulated")

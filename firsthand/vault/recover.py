@@ -18,6 +18,7 @@ from firsthand import log, tlog
 from firsthand.consent import erasure, people, restore, tables
 from firsthand.consent.access import tables as access
 from firsthand.consent.capture import review
+from firsthand.consent.money import ledger
 from firsthand.crypto import unwrap
 from firsthand.errors import Damaged, Error, NotFound
 from firsthand.forgetting import verify_forgotten
@@ -51,6 +52,7 @@ def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) ->
         done.entries = _entries(vault, connection)
         known = _people(vault, connection, done)
         _openings(vault, connection, known)
+        ledger.restore(connection)
     slips, instead = list(vault.store.keys("journal/slips")), []
     for number, key in enumerate(slips, 1):
         try:
@@ -124,10 +126,11 @@ def _people(vault: Vault, connection: Connection, done: Recovered) -> dict[str, 
             continue
         _forget_approvals(connection, person)
         for table, column in reversed(journal.OF_PERSON):
-            if table not in (tables.people, tables.devices):
+            # An older vault's page lacks newer tables: of these it says nothing.
+            if table not in (tables.people, tables.devices) and table.name in found:
                 connection.execute(table.delete().where(column == person))
         for table, column in journal.OF_PERSON:
-            for row in found.get(table.name, ()):  # an older vault's page lacks newer tables
+            for row in found.get(table.name, ()):
                 _put(connection, table, column, row)
         done.people += 1
     return keys

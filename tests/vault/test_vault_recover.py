@@ -14,8 +14,12 @@ import wearers
 from faults import Tally
 
 from firsthand import config, enrolment, log
+from firsthand.capture import Law
 from firsthand.consent import ask, erasure, people
-from firsthand.consent.capture import withhold
+from firsthand.consent.capture import law, withhold
+from firsthand.consent.estate import directive
+from firsthand.consent.figures import traits
+from firsthand.consent.money import formula, ledger, statement
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, quiz, text
 from firsthand.crypto import SigningKey, unwrap, wrap
@@ -411,3 +415,34 @@ def test_single_segments_that_were_forgotten_stay_so(vault: Vault, make_device, 
         assert [each.seq for each in catalog.of_person(connection, ana.id)] == [1, 3]
     assert check(found).faults == []
     found.close()
+
+
+def test_law_ledger_and_what_is_to_be_after_death_are_those_of_today(vault, person, tmp_path):
+    back_up(vault, tmp_path / "old.db")
+    dates = {"as_of": "2026-01-02", "expires": "2027-01-01"}
+    strict = Law("sim", "all", "yes", "", "a source", reviewer="a reviewer", **dates)
+    now_ns, secret = vault.now_ns(), vault.keyring.journal_key(person.id)
+    assert secret
+    with vault.db.write() as connection:
+        law.add(connection, strict, now_ns)
+        formula.publish(connection, "2026-12-01", 100, 1, now_ns=now_ns)
+        directive.write(connection, person, {"run": ["eve"]}, 5, now_ns)
+        traits.say(connection, person, "age", traits.dimensions()["age"][0], secret, now_ns)
+        ledger.credit_hours(connection, person, "2026-11-01", 3600, now_ns)
+    names = ("law_row", "formula", "estate_directive", "trait", "ledger_transaction")
+
+    def rows(vault):
+        with vault.db.read() as connection:
+            read = connection.exec_driver_sql
+            return {name: read(f"SELECT * FROM {name}").fetchall() for name in names}
+
+    before = rows(vault)
+    assert all(before.values())
+    for backup in (tmp_path / "old.db", None):
+        put_back(vault, backup)
+        vault = recovered(vault)
+        assert rows(vault) == before
+        with vault.db.write() as connection:
+            assert ledger.credit_hours(connection, person, "2026-11-01", 3600, now_ns) is None
+            assert statement.verify(connection)["transactions"] == 1
+    vault.close()

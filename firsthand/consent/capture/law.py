@@ -67,6 +67,11 @@ def add(connection: Connection, law: Law, now_ns: int | None = None) -> None:
     except ValueError as error:
         raise Usage(f"dates are written 2026-11-01: {error}") from error
     log.append(connection, "law_added", now_ns or time.time_ns(), law=vars(law))
+    put(connection, law)
+
+
+def put(connection: Connection, law: Law) -> None:
+    """Keeps what an entry "law_added" of the log says."""
     same = (laws.c.jurisdiction == law.jurisdiction) & (laws.c.as_of == law.as_of)
     connection.execute(laws.delete().where(same))
     connection.execute(laws.insert().values(**vars(law)))

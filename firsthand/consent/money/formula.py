@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from importlib.resources import files
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -86,8 +87,13 @@ def publish(
     rates = (cents_per_hour, units_per_hour, withheld_percent)
     formula = Formula(last.version + 1, first.isoformat(), *rates)
     index = log.append(connection, "formula_published", at_ns, formula=asdict(formula))
-    connection.execute(formulas.insert().values(**asdict(formula), log_index=index))
+    put(connection, index, asdict(formula))
     return formula
+
+
+def put(connection: Connection, index: int, values: dict[str, Any]) -> None:
+    """Keeps what an entry "formula_published" of the log says."""
+    connection.execute(formulas.insert().values(**values, log_index=index))
 
 
 def _from_text(row: dict[str, str]) -> Formula:

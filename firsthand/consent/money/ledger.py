@@ -126,6 +126,21 @@ def listed(connection: Connection, person: str | None = None) -> list[Transactio
     return [Transaction(**row._mapping, postings=tuple(moved[row.id])) for row in rows]
 
 
+def restore(connection: Connection) -> int:
+    """Puts back the transactions that the log tells of and the ledger lacks; returns how many."""
+    known = set(connection.scalars(sa.select(transactions.c.log_index)))
+    count = 0
+    for entry in log.read(connection):
+        if entry.kind != "ledger_posted" or entry.private is None or entry.index in known:
+            continue
+        said = dict(entry.private)
+        moved = said.pop("postings")
+        said |= {"posted_ns": entry.time_ns, "log_index": entry.index}
+        _put(connection, said, moved)
+        count += 1
+    return count
+
+
 def _find(connection: Connection, cause: str) -> Transaction | None:
     query = sa.select(transactions).where(transactions.c.cause == cause)
     row = connection.execute(query).first()
@@ -169,11 +184,15 @@ def _post(
     }
     index = _note(connection, person, posted_ns, values, moved)
     values |= {"person": person.id, "posted_ns": posted_ns, "log_index": index}
+    _put(connection, values, moved)
+    return Transaction(**values, postings=tuple(moved))
+
+
+def _put(connection: Connection, values: dict[str, Any], moved: Iterable[Sequence[Any]]) -> None:
     connection.execute(transactions.insert().values(**values))
     for account, currency, amount in moved:
         row = {"account": account, "currency": currency, "amount": amount}
         connection.execute(postings.insert().values(transaction=values["id"], **row))
-    return Transaction(**values, postings=tuple(moved))
 
 
 def _note(
