@@ -56,7 +56,8 @@ def for_view(
 ) -> Decision:
     """Whether somebody else may look, given the person's answer to that request."""
     use = Use(frozenset(check_permissions(["fh:human-view"])))
-    return decide(use, _facts(connection, person, answer), now_ns or time.time_ns())
+    at_ns = log.now(connection, now_ns or time.time_ns())
+    return decide(use, _facts(connection, person, answer), at_ns)
 
 
 def _facts(connection: Connection, person: people.Person, answer: str) -> Facts:

@@ -111,13 +111,18 @@ def say(
     choice: str,
     now_ns: int | None = None,
 ) -> View:
-    """The wearer's yes or no to a request; a no also ends what was granted."""
+    """The wearer's yes or no to a request; a no also ends what was granted, and stays.
+
+    So no yes that was sent before, and comes late or again, opens what was refused.
+    """
     at_ns = now_ns or time.time_ns()
     found = find(connection, view)
     if found.person != person.id:
         raise NotFound(f"nobody asked to see {person.name} under {view}")
     if choice not in ("yes", "no"):
         raise Usage(f"an answer is yes or no, not {choice!r}")
+    if choice == "yes" and found.said == "no":
+        raise Refused(f"{person.name} refused view {view} already", "let them ask again")
     private = {"view": view, "choice": choice}
     people.note(connection, "view_answered", person, at_ns, private=private)
     values: dict[str, Any] = {"said": choice} | ({"until_ns": 0} if choice == "no" else {})

@@ -18,9 +18,9 @@ WHY = "a fall in the kitchen"
 
 
 @pytest.fixture
-def eyes(connection):
+def eyes(connection, now_ns):
     """Five reviewers, none of whom lives with another."""
-    return [askers.give(connection, name, "reviewer")[0] for name in "defgh"]
+    return [askers.give(connection, name, "reviewer", now_ns=now_ns)[0] for name in "defgh"]
 
 
 def ask(connection, asker, person, now_ns, **changes):
@@ -45,13 +45,39 @@ def test_two_others_and_the_wearers_yes_open_a_view_for_its_time(connection, ana
         viewing.require(connection, view.id, eyes[0], now_ns + 3 * HOUR_NS + 1)
 
 
+def test_a_no_stays_whatever_comes_late(connection, ana, eyes, now_ns):
+    agreements.give(connection, ana, ["human-view"], now_ns=now_ns)
+    view = ask(connection, eyes[0], ana, now_ns)
+    for eye in eyes[1:3]:
+        viewing.approve(connection, view.id, eye, now_ns)
+    viewing.say(connection, view.id, ana, "yes", now_ns)
+    viewing.say(connection, view.id, ana, "no", now_ns)
+    with pytest.raises(Refused, match="refused"):
+        viewing.say(connection, view.id, ana, "yes", now_ns)
+    with pytest.raises(Refused, match="not granted"):
+        viewing.require(connection, view.id, eyes[0], now_ns)
+
+
+def test_a_clock_that_is_set_back_revives_no_consent_to_being_seen(connection, ana, eyes, now_ns):
+    until_ns = now_ns + HOUR_NS
+    agreements.give(connection, ana, ["human-view"], now_ns=now_ns, expires_ns=until_ns)
+    view = ask(connection, eyes[0], ana, now_ns)
+    for eye in eyes[1:3]:
+        viewing.approve(connection, view.id, eye, now_ns)
+    viewing.say(connection, view.id, ana, "yes", now_ns)
+    assert viewing.require(connection, view.id, eyes[0], now_ns)
+    log.append(connection, "checked", until_ns)
+    with pytest.raises(Refused, match="expired"):
+        viewing.require(connection, view.id, eyes[0], now_ns)
+
+
 def test_a_standing_yes_to_being_seen_is_the_wearers_yes(connection, ana, eyes, now_ns):
     agreements.give(connection, ana, ["human-view"], now_ns=now_ns)
-    answers.set_rule(connection, ana, "human-view", "yes")
+    answers.set_rule(connection, ana, "human-view", "yes", now_ns)
     view = ask(connection, eyes[0], ana, now_ns)
     viewing.approve(connection, view.id, eyes[1], now_ns)
     assert viewing.approve(connection, view.id, eyes[2], now_ns).until_ns
-    answers.set_rule(connection, ana, "human-view", "no")
+    answers.set_rule(connection, ana, "human-view", "no", now_ns)
     with pytest.raises(Refused):
         viewing.require(connection, view.id, eyes[0], now_ns)
 
