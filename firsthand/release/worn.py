@@ -39,11 +39,11 @@ def look(vault: Vault, progress: Callable[[str], None] = lambda segment: None) -
         for span in spans:
             try:
                 video = read_look(vault, span.id, "video", "ledger", "whether it was seen before")
+                found = repeats.keys(video, secret)
             except Refused:
                 continue  # withheld: counted without a look
             except Error:
-                video = b""  # without pictures, or erased since
-            found = repeats.keys(video, secret) if video else []
+                found = []  # without pictures that can be shown, or erased since: nothing counts
             with vault.db.write() as connection:
                 _note(connection, person.id, span, found)
             count += 1
@@ -85,7 +85,8 @@ def _note(connection: Connection, person: str, span: catalog.Span, found: list[i
     for row in connection.execute(query.where(pictures.c.key.in_({key for _, key in here}))):
         before.setdefault(row.key, []).append(row.second)
     again = repeats.repeated(here, before)
-    plain = [first + at for at, key in enumerate(found) if key is None]
+    there = {second for second, _ in here}  # a second without a picture shows no open lens
+    plain = [second for second in range(first, span.stop_ns // SECOND_NS) if second not in there]
     judged = {"segment": span.id, "person": person, "plain": plain, "repeated": sorted(again)}
     connection.execute(looked.insert().values(**judged))
     fresh = [(second, key) for second, key in here if second not in again]

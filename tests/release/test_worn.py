@@ -104,6 +104,20 @@ def test_a_lens_cap_counts_nothing_and_a_day_at_a_desk_counts_in_full(vault, per
     assert accepted(vault, person) == 80
 
 
+def test_seconds_without_a_picture_count_nothing_and_stop_nobody(
+    vault, person, device, make_device
+):
+    device.hand_in(device.seal({"events": b"\n"}, 0))
+    device.hand_in(device.seal({"video": b"no film"}, 60))
+    device.hand_in(device.seal({"video": film(scene(1))}, 120, length_s=60))
+    other = vault.add_person("bea", "sim")
+    theirs = make_device(other, "d2")
+    theirs.hand_in(theirs.seal({"video": film(scene(2))}, 0, length_s=20))
+    assert worn.look(vault) == 4
+    assert accepted(vault, person) == 20
+    assert accepted(vault, other) == 20
+
+
 def test_withheld_time_counts_up_to_its_share_and_is_not_looked_at(vault, person, wear):
     for turn in range(5):
         wear(scene(turn), 20 * turn)
