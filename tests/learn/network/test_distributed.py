@@ -27,6 +27,10 @@ from firsthand.learn.vocabulary import fit_vocabulary
 TOLERANCE = 1e-5
 WHOLE, HALF, LOOKS = 30, 14, 6
 
+# A process that has done all may abort as it ends, in gloo's own threads (seen once in some hundred
+# runs, with PyTorch 2.13): that is no failure of what is tested here.
+pytestmark = pytest.mark.flaky(reruns=2, only_rerun=["without an active exception", r"Timeout \(>"])
+
 
 def fitted(folder: Path, name: str, updates: int) -> fit.Fitted:
     """Two people's lives, dropout on, a development part, every update told."""
