@@ -25,6 +25,7 @@ from firsthand.consent.tables import (
     coolings,
     erasures,
     rules,
+    snapshots,
     withholds,
 )
 from firsthand.errors import NotFound, Refused, Usage
@@ -200,6 +201,11 @@ def forget(connection: Connection, person: str) -> None:
     connection.execute(people.people.update().where(where).values(**gone))
     seen = sa.select(access.views.c.id).where(access.views.c.person == person)
     connection.execute(access.approvals.delete().where(access.approvals.c.view.in_(seen)))
+    _forget_requests(connection, person)
+    # A snapshot in which they were is stale for good, and would still tell what they had allowed.
+    for index, allowed in connection.execute(sa.select(snapshots.c.log_index, snapshots.c.allowed)):
+        if person in allowed:
+            connection.execute(snapshots.delete().where(snapshots.c.log_index == index))
     said = [consents, coolings, withholds, rules, ballots, attempts, attestations, figures.traits]
     said += [capture.zones, capture.permits, capture.windows, capture.reviews, capture.holds]
     said += [access.views, access.keys]
@@ -208,6 +214,22 @@ def forget(connection: Connection, person: str) -> None:
     bounds = erasures.update().where(erasures.c.person == person)
     connection.execute(bounds.values(start_ns=None, stop_ns=None, segments=None))
     log.forget(connection, person)
+
+
+def _forget_requests(connection: Connection, person: str) -> None:
+    """Takes a stranger's words, and the badge they saw, away with the last who could decide."""
+    mine = set(connection.scalars(sa.select(capture.holds.c.request).where(_held_of(person))))
+    others = capture.holds.c.request.in_(mine) & (capture.holds.c.decision == "")
+    waiting = sa.select(capture.holds.c.request).where(others, ~_held_of(person))
+    change = capture.requests.update().where(capture.requests.c.id.in_(mine))
+    connection.execute(change.values(code=""))
+    left = mine - set(connection.scalars(waiting))
+    change = capture.requests.update().where(capture.requests.c.id.in_(left))
+    connection.execute(change.values(words=""))
+
+
+def _held_of(person: str) -> sa.ColumnElement[bool]:
+    return capture.holds.c.person == person
 
 
 def done(

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from firsthand.consent.access.tables import opened
+from firsthand.consent.tables import devices
 from firsthand.db import metadata
 from firsthand.errors import NotFound
 
@@ -360,6 +362,9 @@ def forget(connection: Connection, person: str) -> None:
     mine = sa.select(segments.c.id).where(segments.c.person == person)
     connection.execute(parts.delete().where(parts.c.segment.in_(mine)))
     connection.execute(checks.delete().where(checks.c.segment.in_(mine)))
+    connection.execute(opened.delete().where(opened.c.segment.in_(mine)))
+    theirs = sa.select(devices.c.id).where(devices.c.person == person)
+    connection.execute(intake.delete().where(intake.c.device.in_(theirs)))
     connection.execute(segments.delete().where(segments.c.person == person))
 
 

@@ -12,6 +12,9 @@ from faults import FULL
 
 from firsthand import config, log, tlog
 from firsthand.consent import ask, erasure, people
+from firsthand.consent.access import askers, viewing
+from firsthand.consent.capture import bystanders
+from firsthand.consent.runs import answers, proposals, snapshots
 from firsthand.consent.terms import agreements
 from firsthand.crypto import unwrap
 from firsthand.errors import Error, NotFound, Refused, WrongKey
@@ -274,6 +277,29 @@ def test_of_an_erased_person_nothing_opens_and_anothers_objects_are_the_same_byt
     with vault.db.read() as connection:
         assert log.verify(connection) == log.size(connection)
         assert list(log.read(connection, person.id)) == []
+
+
+def test_no_table_tells_what_an_erased_person_allowed_or_who_saw_them(vault, person, device):
+    record(device, 0)
+    (held,) = of(vault, person)
+    with vault.db.write() as connection:
+        doctor, _ = askers.give(connection, "dr", "reviewer")
+        viewing.count(connection, doctor, held.id, 1, vault.now_ns())
+        proposal = proposals.Proposal("a test", ["train-general-model"], "m", "nobody", 30)
+        run = proposals.propose(connection, proposal, vault.now_ns())
+        agreements.give(connection, person, ["train-general-model"], now_ns=vault.now_ns())
+        answers.vote(connection, run, person, "yes", vault.now_ns())
+        snapshots.take(connection, run, vault.now_ns())
+        code = bystanders.badge_code(person, bystanders.day_of(held.start_ns))
+        bounds = vault.now_ns() - 2, vault.now_ns() - 1
+        bystanders.ask(connection, *bounds, code=code, words="who is it", now_ns=vault.now_ns())
+        assert bystanders.settle(connection, vault.now_ns())
+    carry_out(vault, person)
+    with vault.db.read() as connection:
+        for name in ("intake", "view_opened", "run_snapshot", "bystander_hold"):
+            assert not connection.exec_driver_sql(f"SELECT * FROM {name}").all(), name
+        (asked,) = bystanders.listed(connection)
+        assert (asked.code, asked.words) == ("", "")
 
 
 @pytest.mark.files
