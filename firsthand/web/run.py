@@ -59,9 +59,11 @@ def run_page(request: Request, run: str) -> Response:
         made = [dict(row._mapping) for row in connection.execute(query)]
     allowed = sum(each.decision.allowed for each in answered)
     decided = sum(each.answer != "silent" for each in answered)
-    return render(
-        "run.html", run=found, decided=decided, answers=answered, allowed=allowed, releases=made
-    )
+    # Who proposes runs learns how many said yes, not who: nobody can be pressed or paid for it.
+    told = asker_of(request).role != "organisation"
+    counts = {"people": len(answered), "decided": decided, "allowed": allowed, "told": told}
+    answered = answered if told else []
+    return render("run.html", run=found, answers=answered, releases=made, **counts)
 
 
 @router.post("/runs/{run}/answer")

@@ -145,6 +145,13 @@ def test_a_wearers_key_opens_their_own_pages_alone(home, keys):
     assert post(home, bo, f"/people/{home.ana.id}/withhold", {}).status == 403
 
 
+def test_the_office_learns_how_many_said_yes_and_not_who(home, keys):
+    page = get(home, keys["office"], f"/runs/{home.run.id}").text
+    assert "2 people have decided" in page
+    for words in (">ana<", ">bo<", home.ana.id, home.bo.id):
+        assert words not in page
+
+
 def test_from_their_first_key_on_nobody_else_acts_for_a_wearer(home, keys):
     assert home.get(f"/people/{home.bo.id}").status == 403
     assert home.get("/people/bo").status == 403
