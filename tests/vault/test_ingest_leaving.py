@@ -6,7 +6,8 @@ import pytest
 from holdings import SECOND_NS, entries, held, objects, staged
 
 from firsthand.consent import erasure, people
-from firsthand.errors import NotFound
+from firsthand.consent.estate import death
+from firsthand.errors import NotFound, Refused
 from firsthand.segment import verify_receipt
 from firsthand.vault import erase, ingest
 from firsthand.vault.vault import Vault
@@ -39,6 +40,19 @@ def test_a_withdrawal_during_an_upload_refuses_it_and_throws_its_bytes_away(vaul
     leave(vault)
     assert refusal(vault, ingest.complete(vault, upload, device.id)) == "withdrawn"
     assert (held(vault, person), objects(vault), staged(vault)) == ([], [], [])
+
+
+def test_while_a_death_can_be_denied_nothing_on_a_card_is_refused_for_good(vault, person, device):
+    made = device.seal()
+    with vault.db.write() as connection:
+        death.attest(connection, person, "bea", "Oak 2", "a" * 64)
+        death.attest(connection, person, "cem", "Elm 1", "b" * 64)
+    with pytest.raises(Refused, match="attested"):
+        device.open(made)
+    assert (held(vault, person), objects(vault), staged(vault)) == ([], [], [])
+    with vault.db.write() as connection:
+        death.deny(connection, person, "she called")
+    assert verify_receipt(device.hand_in(made), vault.keyring.log_key().public).kind == "stored"
 
 
 def erase_person(vault: Vault, person: people.Person) -> None:

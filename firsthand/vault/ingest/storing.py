@@ -17,6 +17,12 @@ from firsthand.vault.receipt import receipt_for
 from firsthand.vault.vault import Vault, file_key_aad
 
 
+class Waits(Refused):
+    """Nothing is taken for now, and nothing is refused for good."""
+
+    http_status = 429  # the device tries again later
+
+
 def settled(
     vault: Vault, connection: Connection, record: Record, digest: str
 ) -> dict[str, Any] | None:
@@ -113,6 +119,10 @@ def _refusal(
     reason = _no_longer(vault, connection, record)
     if not reason:
         return None
+    if reason == "deceased":  # a death can be denied: what waits on a card is not destroyed yet
+        raise Waits(
+            "the death of this device's wearer was attested", "what is on the card stays there"
+        )
     index = log.append(connection, "ingest_refused", vault.now_ns(), record=digest)
     return receipt_for(vault, connection, record, digest, index, "refused", reason)
 
