@@ -26,6 +26,7 @@ from firsthand.shard import MANIFEST_CONTEXT
 DAY_NS = 86_400 * 10**9
 MONTH_NS = 30 * DAY_NS
 BORDER_NS = 60 * 10**9  # a place begins so much earlier and ends so much later than was said
+ATTESTED = 2  # so many make a death, from which on nothing is used
 REVIEW_DAYS = 7  # where a person set no window of their own
 # What a permission stands under; it is contained in each that stands above it.
 ABOVE = {
@@ -312,6 +313,7 @@ class _Audit:
                 if body.get("subject") != subject:
                     continue
                 kind = body["kind"]
+                account.hear_of_death(kind)
                 opened = kind == "person_added" and str(index) in self._openings
                 if not opened and (kind in SILENT or kind.endswith("_stored")):
                     continue
@@ -343,11 +345,19 @@ class _Account:
     holds: dict[str, tuple[int, int]] = field(default_factory=dict)
     erasures: dict[str, dict[str, Any]] = field(default_factory=dict)
     gone: bool = False
+    attested: int = 0  # how many say that they died; each attestor has one entry
     place: str = ""
     window_days: int = REVIEW_DAYS
     reviewed: list[tuple[int, frozenset[str]]] = field(default_factory=list)  # index, days
     zones: dict[str, dict[str, Any]] = field(default_factory=dict)
     permits: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def hear_of_death(self, kind: str) -> None:
+        """Counts the attestations of a death; who attested need not be shown."""
+        if kind == "death_attested":
+            self.attested += 1
+        elif kind == "death_denied":
+            self.attested = 0
 
     def take(self, index: int, body: dict[str, Any], said: dict[str, Any]) -> None:
         """One more entry of theirs, in the log's order."""
@@ -410,6 +420,8 @@ class _Account:
         proposal, manifest, now_ns = audit.proposal, audit.manifest, audit.now_ns
         if self.gone or self._orders("person"):
             yield "its person has left, or is to be erased"
+        if self.attested >= ATTESTED:
+            yield "its person's death was attested"
         if now_ns >= audit.proposed_ns + proposal["retention_days"] * DAY_NS:
             yield "the time that the run was to last is over"
         purposes = proposal["permissions"]

@@ -15,8 +15,9 @@ from wearer import NOW_NS, SECOND_NS
 
 from firsthand import auditor
 from firsthand.capture import Law, Rules
-from firsthand.consent import decide, erasure, people, tables
+from firsthand.consent import ask, decide, erasure, people, tables
 from firsthand.consent.capture import bystanders, closed, law, review, withhold, zones
+from firsthand.consent.estate import death
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.terms import agreements
 from firsthand.crypto import SigningKey
@@ -144,6 +145,18 @@ def strike_out_what_was_kept_back(made: Programme, patch) -> None:
         connection.execute(tables.withholds.delete())
 
 
+def die(made: Programme, patch) -> None:
+    with made.vault.db.write() as connection:
+        for number, who in enumerate(("bea", "cem")):
+            paper = f"{number}" * 64
+            death.attest(connection, ana(made, connection), who, f"Elm {number}", paper, NOW_NS)
+    patch.setattr(ask, "decide", lambda use, facts, now_ns: _anyhow(facts))
+
+
+def _anyhow(facts):
+    return decide.Decision(True, (), tuple(each.id for each in facts.consents))
+
+
 class NoPatch:
     """Leaves the product whole."""
 
@@ -169,6 +182,7 @@ WRONGS = {
     go_where_no_picture_may_be_taken: "no picture may be taken there",
     import_consents: "no consent holds for fh:train-general-model",
     strike_out_what_was_kept_back: "it touches what is withheld",
+    die: "its person's death was attested",
     listen_without_law: "no current and reviewed law allows its sound",
 }
 
