@@ -16,6 +16,7 @@ from firsthand.forgetting import Forget, Forgotten, sign_forgotten, touched, ver
 from firsthand.segment import Record, verify_record
 from firsthand.vault import catalog, erase
 from firsthand.vault.catalog import forgettings, segments
+from firsthand.vault.hidden import hide
 from firsthand.vault.receipt import receipt_for
 from firsthand.vault.vault import Vault
 
@@ -58,6 +59,8 @@ def _erase(vault: Vault, person: people.Person, asked: Forget, doomed: set[str])
             listed = sorted(doomed)
             order = erasure.order(connection, person, None, vault.now_ns(), segments=listed)
             orders.append(order)
+        for order in orders:  # within the transaction: nobody gets it meanwhile
+            hide(connection, order)
     done = [erase.carry_out(vault, order, doomed) for order in orders]
     return sum(each["segments"] for each in done), sum(each["bytes"] for each in done)
 

@@ -22,6 +22,7 @@ from firsthand.record.card.card import Card
 from firsthand.record.device import load_device
 from firsthand.record.wearer.wearer import Wearer
 from firsthand.vault import ask, erase, fleet
+from firsthand.vault.hidden import hide
 from firsthand.vault.vault import Vault
 from firsthand.web.body import read_form
 from firsthand.web.page import back_to
@@ -113,6 +114,7 @@ def _leave_word(
                 raise NotFound(f"{person.name} has no device {device}")
             interval = (now_ns - int(minutes) * MINUTE_NS, now_ns)
             order = erasure.order(connection, person, interval, now_ns)
+            hide(connection, order)  # within the transaction: nobody gets it meanwhile
         erase.carry_out(vault, order)
     else:
         raise Usage(f"no button says {verb!r} so", "go back and press one")
