@@ -13,6 +13,7 @@ from firsthand.capture import may_capture
 from firsthand.consent import people
 from firsthand.consent.access import askers, viewing
 from firsthand.consent.capture import bystanders, review, zones
+from firsthand.consent.seen import Stale
 from firsthand.errors import Usage
 from firsthand.vault import erase
 from firsthand.vault.vault import Vault
@@ -95,13 +96,16 @@ def end(request: Request, person: str, zone: str) -> Response:
 
 @router.post("/people/{person}/reviewed")
 def reviewed(request: Request, person: str, form: Form) -> Response:
-    """Ends the review of a day, or of all days."""
+    """Ends the review of a day, as it stood on the page: what came in since was not looked at."""
     vault: Vault = request.app.state.vault
-    days = [form["day"]] if form.get("day") else []
+    day = form.get("day", "")
     with vault.db.write() as connection:
         found = whose(request, connection, person)
-        review.reviewed(connection, found, days, vault.now_ns())
-    then = f"/days/{days[0]}" if days and form.get("then") == "day" else "#review"
+        held = {each.day: str(each.arrived_ns) for each in review.of(connection, found.id)}
+        if day in held and held[day] != form.get("arrived"):
+            raise Stale(f"more of {day} came in since this page was shown", "look at it anew")
+        review.reviewed(connection, found, [day], vault.now_ns())
+    then = f"/days/{day}" if form.get("then") == "day" else "#review"
     return back_to(f"/people/{person}{then}")
 
 

@@ -7,7 +7,7 @@ import pytest
 from rig import MINUTE_NS, START_NS, FakeDevice
 
 from firsthand.consent import people, seen
-from firsthand.consent.capture import withhold
+from firsthand.consent.capture import review, withhold
 from firsthand.consent.estate import directive
 from firsthand.consent.money import ledger
 from firsthand.consent.runs import answers
@@ -284,3 +284,22 @@ def test_what_was_earned_and_what_is_to_be_after_death_stand_on_the_persons_page
         assert home.post(f"{path}/directive", wrong).status == 400
     with home.vault.db.read() as connection:
         assert directive.of(connection, person.id).may["delete"] == ("dana",)
+
+
+def test_a_look_at_a_day_ends_the_review_of_what_the_page_had_shown_alone(home):
+    now_ns = home.vault.now_ns()
+    with home.vault.db.write() as connection:
+        day = review.of(connection, home.ana.id)[0].day
+        review.arrive(connection, home.ana.id, day, now_ns)
+    page = home.get(f"/people/{home.ana.id}").text
+    form = {"day": day, "arrived": str(now_ns)}
+    assert f'name="arrived" value="{now_ns}"' in page
+    with home.vault.db.write() as connection:
+        review.arrive(connection, home.ana.id, day, now_ns + 1)
+    for stale in (form, {"day": day}):
+        assert home.post(f"/people/{home.ana.id}/reviewed", stale).status == 409
+    form["arrived"] = str(now_ns + 1)
+    assert home.post(f"/people/{home.ana.id}/reviewed", form).status == 303
+    with home.vault.db.read() as connection:
+        open_days = review.open_days(connection, home.ana.id, home.vault.now_ns())
+    assert day not in {each.day for each in open_days}
