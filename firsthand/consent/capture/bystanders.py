@@ -7,6 +7,7 @@ nothing passes meanwhile. A hold hides and never destroys; its wearer decides.
 
 import base64
 import hmac
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ ERASE_NS = 60 * MINUTE_NS
 DECIDE_NS = 30 * DAY_NS
 MARGIN_NS = 2 * MINUTE_NS  # people don't look at the clock when they are filmed
 WORDS = 500
+EVEN = 8  # entries of the log for each request; more only if so many were met at once
 CODE = 8  # letters of a badge's code: 40 bits
 
 
@@ -116,8 +118,13 @@ def settle(connection: Connection, now_ns: int | None = None) -> list[Hold]:
     at_ns = now_ns or time.time_ns()
     placed = []
     for request in _where(connection, requests.c.settled_ns == 0):
-        for person in _concerned(connection, request):
-            placed.append(hold(connection, request, person, at_ns))
+        here = [
+            hold(connection, request, person, at_ns) for person in _concerned(connection, request)
+        ]
+        # How long the log is stands open to strangers: it grows alike whether anybody was there.
+        for _ in range(EVEN - len(here)):
+            log.append(connection, "bystander_settled", at_ns, nonce=secrets.token_hex(16))
+        placed += here
         change = requests.update().where(requests.c.id == request.id)
         connection.execute(change.values(settled_ns=at_ns))
     return placed
