@@ -44,8 +44,8 @@ SILENT = {
     *("quiz_taken", "attested", "consent_refused", "access_given", "access_revoked"),
     *("view_asked", "view_approved", "view_answered", "view_granted", "glass_broken"),
     *("personal_key_set", "file_keys_given", "wanted", "pause_asked", "ledger_posted"),
-    *("directive_set", "directive_used", "death_attested", "death_denied"),
-    *("trait_said", "trait_taken_back"),
+    *("directive_set", "directive_used", "death_attested", "death_denied", "employer_named"),
+    *("trait_said", "trait_taken_back", "decision_reviewed"),
 }
 TELLING = {
     *("consent_given", "consent_withdrawn", "consent_expired", "person_withdrawn"),

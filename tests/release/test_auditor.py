@@ -320,6 +320,26 @@ def test_a_bundle_names_nobody_and_opens_what_it_must_alone(audited):
     assert not kinds & {"person_added", "read", "device_enrolled"}
 
 
+def test_a_bundle_names_no_employer_and_no_reviewer(made):
+    with made.vault.db.write() as connection:
+        person = ana(made, connection)
+        times = {"stop_ns": NOW_NS + 9 * DAY_NS, "now_ns": NOW_NS}
+        stay = (NOW_NS - 9 * DAY_NS, NOW_NS - 8 * DAY_NS)
+        zones.say(connection, person, "work", *stay, label="the shop", now_ns=NOW_NS)
+        signed = {"employer": "Bread Ltd", "signed_by": "B. Aker", "document_sha256": "0" * 64}
+        zones.permit(connection, person, "the shop", **signed, **times)
+        bounds = (NOW_NS - 2 * DAY_NS, NOW_NS - 2 * DAY_NS + SECOND_NS)
+        code = bystanders.badge_code(person, bystanders.day_of(bounds[0]))
+        bystanders.ask(connection, *bounds, code=code, now_ns=NOW_NS)
+        (held,) = bystanders.settle(connection, NOW_NS)
+        bystanders.decide(connection, person, held.id, "keep", NOW_NS, reviewer="Dr. Eve")
+    release = made.release(made.run)
+    told = json.dumps(bundle.make(made.vault, release.id))
+    assert "the shop" in told
+    assert not [name for name in ("Bread", "Aker", "Eve") if name in told]
+    assert made.audit(release.id)["holds"]
+
+
 def test_what_the_bundle_leaves_out_counts_as_missing(audited):
     _, given, log, key = audited
     for index in given["openings"]:

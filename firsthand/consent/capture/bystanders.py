@@ -176,8 +176,11 @@ def decide(
             f"this would erase more than {ERASE_NS // MINUTE_NS} minutes on a stranger's word",
             "a reviewer must look at the request too: --reviewer NAME",
         )
-    private = {"hold": held, "decision": decision, "reviewer": reviewer.strip()}
+    private = {"hold": held, "decision": decision}
     people.note(connection, "bystander_decided", person, at_ns, private=private)
+    if reviewer.strip():  # by itself, so that an audit that asks for the decision shows no name
+        named = {"hold": held, "reviewer": reviewer.strip()}
+        people.note(connection, "decision_reviewed", person, at_ns, private=named)
     where = holds.c.id == held
     connection.execute(holds.update().where(where).values(decision=decision, decided_ns=at_ns))
     _forget_words(connection, found.request)

@@ -182,8 +182,11 @@ def permit(
         "stop_ns": stop_ns,
     }
     name = people.new_id("m")
-    private = {"permit": name} | values
+    private: dict[str, Any] = {"permit": name} | values
+    # By themselves, so that an audit that asks what was permitted need not show who did.
+    named = {"permit": name} | {each: private.pop(each) for each in ("employer", "signed_by")}
     index = people.note(connection, "work_permitted", person, at_ns, private=private)
+    people.note(connection, "employer_named", person, at_ns, private=named)
     row = values | {"id": name, "log_index": index}
     connection.execute(permits.insert().values(person=person.id, **row))
     return Permission(**row)
