@@ -61,6 +61,8 @@ def carry_out(vault: Vault, order: erasure.Order) -> erasure.Order:
         rows = _rows(connection, order)
         _unsee(connection, order)
     _leave(vault, order.person, rows)
+    if order.scope == "person":
+        _forget_reasons(vault, order.person)
     erase.carry_out(vault, order, told=_told(rows))
     with vault.db.read() as connection:
         return erasure.find(connection, order.id)
@@ -137,6 +139,18 @@ def _leave(vault: Vault, person: str, rows: Sequence[sa.Row]) -> None:
         for row in rows:
             where = (names.c.release == row.release) & (names.c.person == person)
             connection.execute(names.delete().where(where))
+
+
+def _forget_reasons(vault: Vault, person: str) -> None:
+    """Takes away why a person was left out of releases; how many were left out stays."""
+    with vault.db.write() as connection:
+        rows = connection.execute(sa.select(releases.c.id, releases.c.summary)).all()
+        for row in rows:
+            refused = (row.summary or {}).get("refused", [])
+            if any(one == person for one, _ in refused):
+                left = [["", "erased"] if one == person else [one, why] for one, why in refused]
+                change = releases.update().where(releases.c.id == row.id)
+                connection.execute(change.values(summary=row.summary | {"refused": left}))
 
 
 def _unsee(connection: Connection, order: erasure.Order) -> None:

@@ -6,7 +6,9 @@ from programme import DAY_NS, NOW_NS
 
 from firsthand.consent import people
 from firsthand.consent.capture import review, withhold, zones
-from firsthand.release import make, pull
+from firsthand.consent.runs import answers, proposals
+from firsthand.release import erase, make, pull
+from firsthand.vault import erase as from_vault
 
 SECOND_NS = 10**9
 
@@ -53,3 +55,16 @@ def test_sound_at_a_place_that_was_said_since_is_in_no_pull(at, tmp_path):
     assert pulled(at, release.id, tmp_path) == {"ben"}
     again = at.release(at.run)
     assert pulled(at, again.id, tmp_path) == {"ana", "ben"}
+
+
+def test_an_erasure_takes_away_why_its_person_was_left_out(at):
+    ben = at.people[1]
+    with at.vault.db.write() as connection:
+        run = proposals.find(connection, at.run)
+        answers.vote(connection, run, ben, "no", NOW_NS)
+    release = at.release(at.run)
+    assert ben.id in str(release.summary)
+    erase.carry_out(at.vault, from_vault.place(at.vault, ben, wait_ns=0))
+    with at.vault.db.read() as connection:
+        left = make.find(connection, release.id)
+    assert left.summary["refused"] == [["", "erased"]]
