@@ -184,6 +184,15 @@ def hides(connection: Connection, person: str, start_ns: int, stop_ns: int) -> b
     return connection.execute(query.limit(1)).first() is not None
 
 
+def intervals(connection: Connection, person: str) -> list[tuple[int, int]]:
+    """All time of a person that was ordered to be erased, whatever is placed there later."""
+    query = sa.select(erasures.c.start_ns, erasures.c.stop_ns).where(
+        erasures.c.person == person, erasures.c.scope == "interval", erasures.c.undone_ns.is_(None)
+    )
+    rows = connection.execute(query.where(erasures.c.start_ns.is_not(None)))
+    return [(row.start_ns, row.stop_ns) for row in rows]
+
+
 def leaving(connection: Connection, person: str) -> bool:
     """Whether an open order hides all of a person."""
     query = sa.select(erasures.c.id).where(_OPEN, erasures.c.scope == "person")

@@ -80,6 +80,9 @@ def _pieces(
     doors = closed.doors(connection, person, *bounds, now_ns)
     closed_ns = [(each.start_ns, each.stop_ns) for each in doors.closed]
     taken = Intervals.union(*_columns(closed_ns))
+    kept = Intervals.union(
+        *_columns([(each.start_ns, each.stop_ns) for each in doors.closed if each.why != "erased"])
+    )
     breaks = _breaks(connection, person.id)
     line = Line.of(*_columns([(span.start_ns, span.stop_ns) for span in spans]))
     touched = set(line.touched(taken).expand().tolist())
@@ -91,7 +94,7 @@ def _pieces(
             left = withhold.subtract(*left[0], taken.near(*left[0]))
             kept_back_ns += segment.stop_ns - segment.start_ns - sum(b - a for a, b in left)
         for start_ns, stop_ns in _whole_seconds(segment, left):
-            gap = _gap(last_ns, start_ns, taken, breaks)
+            gap = _gap(last_ns, start_ns, kept, breaks)
             sound = not doors.mutes(start_ns, stop_ns)
             piece = Piece(segment.id, start_ns, stop_ns, gap, sound)
             found.setdefault(segment.day, []).append(piece)

@@ -25,6 +25,7 @@ OWN = ("self", "keeper")
 WHY = {
     "withheld": "is withheld by its wearer",
     "held": "is hidden for a bystander",
+    "erased": "lies where all was to be erased",
     "review": "is still its wearer's alone to review",
     "place": "was taken where no pictures may be",
 }

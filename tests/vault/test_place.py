@@ -5,8 +5,9 @@ import itertools
 import pytest
 from faults import FULL
 
-from firsthand.consent.capture import review
-from firsthand.vault import catalog, place
+from firsthand.consent import erasure
+from firsthand.consent.capture import closed, review
+from firsthand.vault import catalog, erase, place
 
 SECOND_NS = 10**9
 MINUTE_NS = 60 * SECOND_NS
@@ -162,3 +163,21 @@ def test_what_is_moved_or_goes_on_past_midnight_is_in_review_where_it_lies(vault
     later = {"boot_ns_start": 65 * SECOND_NS, "boot_ns_end": 125 * SECOND_NS}
     device.hand_in(device.seal({}, -3 * 86_400, session="a", reason="stalled", **later))
     assert in_review() == {"1970-01-02", "2026-10-29", "2026-10-31", "2026-11-01"}
+
+
+def test_what_is_placed_where_all_was_erased_is_closed_to_others(vault, person, device):
+    day_ns = vault.now_ns() - 3 * DAY_NS
+    with vault.db.write() as connection:
+        bounds = (day_ns - HOUR_NS, day_ns + HOUR_NS)
+        order = erasure.order(connection, person, bounds, vault.now_ns())
+    erase.carry_out(vault, order)
+    boot = {"boot_ns_start": 5 * SECOND_NS, "boot_ns_end": 65 * SECOND_NS}
+    fake = {"wall_ns_start": DAY_NS, "wall_ns_end": DAY_NS + 60 * SECOND_NS}
+    device.hand_in(device.seal(session="a", wall_quality="none", **fake, **boot))
+    later = {"boot_ns_start": 65 * SECOND_NS, "boot_ns_end": 125 * SECOND_NS}
+    device.hand_in(device.seal({}, -3 * 86_400, session="a", reason="stalled", **later))
+    (moved,) = [each for each in held(vault, person) if each.kind == "segment"]
+    assert bounds[0] < moved.start_ns < bounds[1]
+    with vault.db.read() as connection:
+        doors = closed.doors(connection, person, *bounds, vault.now_ns())
+    assert doors.hides(moved.start_ns, moved.stop_ns, ("review",)) == "erased"

@@ -1,7 +1,8 @@
 """Which of a person's time is closed to everybody else, and why; asked at every door.
 
-Withheld by the wearer, held for a bystander, still in review, or at a place where no picture may be
-taken: what is closed is in no release and on no other's screen. The wearer is asked elsewhere.
+Withheld by the wearer, held for a bystander, to be erased, still in review, or at a place where no
+picture may be taken: what is closed is in no release and on no other's screen. The wearer is asked
+elsewhere.
 """
 
 from bisect import bisect_left
@@ -11,12 +12,15 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from firsthand.capture import spans
-from firsthand.consent import people
+from firsthand.consent import erasure, people
 from firsthand.consent.capture import bystanders, review, withhold, zones
 
 
 class Closed(NamedTuple):
-    """One interval in wall-clock ns, stop excluded, and why: withheld | held | review | place."""
+    """One interval in wall-clock ns, stop excluded, and why.
+
+    The words are withheld, held, erased, review and place.
+    """
 
     start_ns: int
     stop_ns: int
@@ -51,6 +55,8 @@ def doors(
     closed += [
         Closed(h.start_ns, h.stop_ns, "held") for h in bystanders.held(connection, person.id)
     ]
+    # Mostly gone by then; but what had no time may be placed there long after.
+    closed += [Closed(*bounds, "erased") for bounds in erasure.intervals(connection, person.id)]
     closed += [
         Closed(day.start_ns, day.stop_ns, "review")
         for day in review.open_days(connection, person.id, now_ns)

@@ -120,7 +120,7 @@ def test_the_wearer_keeps_or_erases_and_decides_once(connection, ana, ben, hour,
             assert hidden(connection, ana, hour, now_ns) == ""
     assert order is not None
     assert order.start_ns < hour[0] < hour[1] < order.stop_ns
-    assert hidden(connection, ana, hour, now_ns) == "held"  # until it is erased
+    assert hidden(connection, ana, hour, now_ns) == "erased"  # and for good
 
 
 def test_no_strangers_word_alone_empties_more_than_an_hour(connection, ana, now_ns):
