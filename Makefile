@@ -41,7 +41,7 @@ docs: $(SETUP) ## write docs/commands.md from the commands' own help
 	$(BIN)/python docs/build.py
 
 faults: $(SETUP_DEV) ## cut, break, fill, damage and interrupt, in full; prints a table by row
-	FIRSTHAND_FAULTS=full $(BIN)/python -m pytest -n 2 -m fault
+	FIRSTHAND_FAULTS=full $(BIN)/python -m pytest -n 2 -m fault -o timeout=7200 -o faulthandler_timeout=0
 
 servers: ## start PostgreSQL and Ceph for the tests that need them (Debian's packages)
 	tests/servers/postgres start >/dev/null
