@@ -79,6 +79,11 @@ def quiz(
             found = people.find(connection, person)
             words = text.in_force(connection)
             known = quizzing.attested(connection, found.id) is not None
+        if not known and answers_ is not None and not (of_age and own_hand):
+            raise Usage(
+                f"{person} has not said yet that they are of age and answer for themselves",
+                "if both are so, add --of-age --own-hand",
+            )
         if not known and answers_ is None:
             of_age = of_age or typer.confirm("Are you an adult?")
             own_hand = own_hand or typer.confirm(f"Are you {found.name}, and answer for yourself?")

@@ -12,6 +12,7 @@ from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import opened, when
 from firsthand.consent import people
 from firsthand.consent.estate import death, directive
+from firsthand.errors import Usage
 
 app = noun("Who may run, stop or delete a person's model after their death.")
 
@@ -26,12 +27,15 @@ def set_(
     run: Annotated[list[str] | None, typer.Option(help="Who may run it; repeatable.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Who may stop it for good.")] = None,
     delete: Annotated[list[str] | None, typer.Option(help="Who may have all deleted.")] = None,
+    nobody: Annotated[bool, typer.Option("--nobody", help="Nobody may run or stop it.")] = False,
     years: Annotated[
         int, typer.Option(help="Everything is destroyed so many years after the death.")
     ] = directive.DESTROY_AFTER_YEARS,
 ) -> None:
     """Write a living person's directive, in place of the one before."""
     may = {"run": run or [], "stop": stop or [], "delete": delete or []}
+    if not any(may.values()) and not nobody:
+        raise Usage("this directive names nobody", "if nobody may act, say so: --nobody")
     with opened() as vault, vault.db.write() as connection:
         found = people.find(connection, person)
         directive.write(connection, found, may, years, vault.now_ns())
@@ -63,7 +67,10 @@ def attest(
     document: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Proof: a file.")],
 ) -> None:
     """Attest a death; two who are independent make it one, after a wait of 30 days."""
-    digest = hashlib.sha256(document.read_bytes()).hexdigest()
+    proof = document.read_bytes()
+    if not proof:
+        raise Usage(f"{document} is empty", "give the document that proves it")
+    digest = hashlib.sha256(proof).hexdigest()
     with opened() as vault, vault.db.write() as connection:
         found = people.find(connection, person)
         stands = death.attest(connection, found, by, household, digest, vault.now_ns())

@@ -11,6 +11,7 @@ from firsthand.cli.vaults import count, opened, when
 from firsthand.consent import people
 from firsthand.consent.money import formula, ledger, statement
 from firsthand.consent.runs import answers, proposals
+from firsthand.errors import Refused
 
 app = noun("What wearing earns: hours, shares, payouts, in a ledger that balances.")
 
@@ -96,11 +97,18 @@ def _reward(connection, person, now_ns: int) -> list[ledger.Transaction]:  # typ
     return [one for one in found if one is not None]
 
 
-@app.command("statement", epilog=exits(10, 14))
+@app.command("statement", epilog=exits(10, 13, 14))
 def statement_(person: PersonName, json_: Json = False) -> None:
     """Show what a person earned and was paid, recomputed from the log."""
     with opened() as vault, vault.db.read() as connection:
-        found = statement.statement(connection, people.find(connection, person).id)
+        someone = people.find(connection, person)
+        found = statement.statement(connection, someone.id)
+        held = ledger.balance(connection, someone.id)
+    if someone.status == "erased":
+        raise Refused(
+            f"the log's words on {person} are gone, so no statement can be made of them",
+            f"the ledger itself still owes {held['cents']} cents and {held['units'] / 1000} shares",
+        )
     if json_:
         show_json(asdict(found) | {"owed_cents": found.owed_cents})
         return

@@ -40,6 +40,7 @@ class Vault:
                 f"{settings.data} is no data folder of firsthand",
                 'begin with "firsthand person add NAME"',
             )
+        _know_tables()
         folder = settings.data / "vault"
         folder.mkdir(exist_ok=True, mode=0o700)
         self.settings = settings
@@ -126,6 +127,17 @@ class Vault:
         """Closes the databases."""
         self.db.close()
         self.keyring.close()
+
+
+def _know_tables() -> None:
+    """A table is made as the database is opened, if its module is loaded by then: all are."""
+    from firsthand.consent.access import tables as _access  # noqa: F401
+    from firsthand.consent.capture import tables as _capture  # noqa: F401
+    from firsthand.consent.estate import tables as _estate  # noqa: F401
+    from firsthand.consent.figures import tables as _figures  # noqa: F401
+    from firsthand.consent.money import tables as _money  # noqa: F401
+    from firsthand.vault import ask, enrol, fleet, forged, place  # noqa: F401
+    from firsthand.vault.keys import personal  # noqa: F401
 
 
 def file_key_aad(person: str, day: str, segment: str, part: str, payload_sha256: str) -> bytes:

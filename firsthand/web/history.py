@@ -101,6 +101,10 @@ def _taken_at(connection: Connection, asked: list[str]) -> str:
     return f", recorded {when(row[0])} to {clock(row[1])}"
 
 
+def _listed(days: object) -> str:
+    return ", ".join(map(str, days)) if isinstance(days, list) else str(days)
+
+
 def _posted(fields: dict[str, Any]) -> str:
     what = {"hours": f"wearing on {fields.get('day')}", "bonus": "deciding on a run"}
     kind = str(fields.get("kind"))
@@ -157,7 +161,7 @@ def _words(entry: log.Entry) -> str:
         "employer_named": f"{get('employer')} permits it, signed by {get('signed_by')}",
         "permit_revoked": f"permission {get('permit')} ended",
         "review_window_set": f"review window set to {get('days')} days",
-        "days_reviewed": f"looked at {', '.join(map(str, fields.get('days', ())))}",
+        "days_reviewed": f"looked at {_listed(fields.get('days'))}",
         "bystander_hold": "a bystander asked: this time is hidden until you decide",
         "bystander_decided": f"bystander's request decided: {get('decision')}",
         "decision_reviewed": f"{get('reviewer')} looked at a bystander's request too",

@@ -148,14 +148,15 @@ def _device_state(vault: Vault, device: people.Device, _: bytes) -> dict[str, An
     answer: dict[str, Any] = {"checkpoint": vault.checkpoint(), "status": status}
     answer["md5"] = vault.store.checks_md5
     answer |= {"recipient": "", "key_id": ""}
-    policy = last_policy(device.id, device.person)
+    # A death can be denied: until then the device is told nothing that it can't unlearn.
+    policy = None if status == "deceased" else last_policy(device.id, device.person)
     if status == "active":
         now_ns = vault.now_ns()
         recipient = vault.keyring.ingest_recipient(device.person, now_ns)
         answer |= {"recipient": recipient, "key_id": Recipient.parse(recipient).key_id}
         policy = policy_of(vault, device)
         answer |= ask.told(vault, device)
-    answer["policy"] = sign_policy(policy, vault.keyring.log_key())
+    answer["policy"] = None if policy is None else sign_policy(policy, vault.keyring.log_key())
     return answer
 
 

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,7 @@ def wear(folder, seconds):
         record(open_sim(f"sim:1?seed=3&day=0&seconds={seconds}"), card, device)
         assert carry_home(card, device).left == 0
     vault.close()
+    return device
 
 
 def test_a_day_of_wear_is_looked_at_credited_and_told_to_the_cent(run, tmp_path):
@@ -125,3 +127,27 @@ def test_a_figure_is_told_of_ten_people_and_not_of_nine(run):
     assert "is no answer" in run("figures", "trait", "ada", "age", "old", code=2)
     run("person", "add", "p10")
     assert run("figures", "show", "--json") == found
+
+
+def test_a_death_that_is_denied_leaves_footage_and_device_as_they_were(run, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    device = wear(tmp_path / "data", seconds=6)
+    for name, house in (("dora", "A"), ("gus", "C")):
+        said = ("--by", name, "--household", house, "--document", str(tmp_path / "ab"[name > "e"]))
+        run("estate", "attest", "ada", *said)
+    with closing(Vault(config.load(tmp_path / "data", {}))) as vault:
+        server = Server(vault, "127.0.0.1", 0)
+        vault.settings = config.load(tmp_path / "data", {}, vault_url=server.url)
+        card, here = Card(device.folder / "card"), replace(device, vault_url=server.url)
+        with server.background():
+            record(open_sim("sim:1?seed=3&day=0&seconds=6"), card, here)
+            done = carry_home(card, here, patience_s=0.1)
+            assert (done.refused, done.stored, done.left) == (0, 0, 1)
+            run("estate", "deny", "ada", "--why", "she called")
+            record(open_sim("sim:1?seed=3&day=0&seconds=6"), card, here)
+            assert carry_home(card, here, patience_s=30).stored == 2
+    run("estate", "set", "ada", code=2)
+    (tmp_path / "empty").touch()
+    no = ("--by", "x", "--household", "y", "--document", str(tmp_path / "empty"))
+    assert "is empty" in run("estate", "attest", "ada", *no, code=2)

@@ -303,3 +303,11 @@ def test_a_look_at_a_day_ends_the_review_of_what_the_page_had_shown_alone(home):
     with home.vault.db.read() as connection:
         open_days = review.open_days(connection, home.ana.id, home.vault.now_ns())
     assert day not in {each.day for each in open_days}
+
+
+def test_a_review_window_that_was_set_stands_in_the_persons_log(home):
+    with home.vault.db.write() as connection:
+        review.set_window(connection, home.ana, 3, home.vault.now_ns())
+    answer = home.get(f"/people/{home.ana.id}")
+    assert answer.status == 200
+    assert "review window set to 3 days" in answer.text

@@ -143,7 +143,8 @@ class Tokeniser:
         codes, seen = self._scene_codes(measured)
         count = 0 if self.scene is None else len(self.scene.token_levels)
         if self.scene is not None:
-            codes = part(codes.reshape(-1), self.scene.token_levels).reshape(len(codes), -1)
+            width = codes.shape[1] * count  # said outright: there may be no picture at all
+            codes = part(codes.reshape(-1), self.scene.token_levels).reshape(len(codes), width)
         return _named(codes, seen, SCENE_TOKENS * count)
 
     def _scene_codes(self, measured: Measured) -> tuple[np.ndarray, np.ndarray]:

@@ -46,6 +46,10 @@ def test_a_second_is_eight_tokens_of_the_wearer_and_eight_of_the_scene(tokeniser
     assert {row[2][0] for row in rows} == {"h"}
 
 
+def test_where_no_action_ended_there_is_no_look_and_no_scene(tokeniser):
+    assert tokeniser.looks(Measured()) == tokeniser.scene_levels(Measured()) == []
+
+
 def test_a_look_tells_the_place_and_the_levels_of_the_scene(tokeniser):
     some = measured()
     some.felt, some.seen = some.felt[::4], some.seen[::4]
