@@ -80,7 +80,7 @@ def quiz(
             words = text.in_force(connection)
             known = quizzing.attested(connection, found.id) is not None
         if not known and answers_ is not None and not (of_age and own_hand):
-            raise Usage(
+            raise Refused(
                 f"{person} has not said yet that they are of age and answer for themselves",
                 "if both are so, add --of-age --own-hand",
             )

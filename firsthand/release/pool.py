@@ -1,8 +1,9 @@
 """A pool of processes that ends cleanly: Ctrl-C reaches the parent, which ends its children."""
 
 import signal
+import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import get_context
 
@@ -18,7 +19,7 @@ def processes(count: int) -> Iterator[Executor]:
         # each would print a traceback of its own.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            pool.submit(int).result()
+            wait([pool.submit(time.sleep, 0.01) for _ in range(count)])  # each starts one
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         try:
