@@ -1,5 +1,6 @@
 """What only a server can show: that what was erased is in none of its tables' files."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,5 +53,10 @@ def test_an_erased_person_is_in_no_table_any_more(vault, device, clock):
         order = erasure.order(connection, bearer)
     erase.carry_out(vault, order)
     found = tables(vault)
+    for _ in range(60):  # another test's open transaction keeps old rows of the whole database
+        if any(secret in found for secret in secrets[:5]):
+            time.sleep(0.5)
+            vault.db.compact()
+            found = tables(vault)
     # Public in the log for good: which record was stored. Not whose it was.
     assert [secret for secret in secrets[:5] if secret in found] == []
