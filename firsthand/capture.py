@@ -37,10 +37,6 @@ class Law:
         """Whether it is in force on the day of this time (UTC)."""
         return self.as_of <= _day(time_ns) < self.expires
 
-    def permits_sound(self, time_ns: int) -> bool:
-        """Whether a wearer may record talk that they take part in, by this row, on this day."""
-        return self.audio == "one" and self.reviewer != UNREVIEWED and self.holds(time_ns)
-
 
 @dataclass(frozen=True)
 class Zone:

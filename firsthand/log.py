@@ -290,13 +290,8 @@ class _Row:
         return row[1]
 
 
-def verify_openings(connection: Connection, person: str, salt: bytes) -> int:
-    """Checks what stands beside one person's entries against them; returns how many. BrokenLog."""
-    return verify_all_openings(connection, {person: salt})
-
-
-def verify_all_openings(connection: Connection, salts: dict[str, bytes]) -> int:
-    """The same of all these people in one reading."""
+def verify_openings(connection: Connection, salts: dict[str, bytes]) -> int:
+    """Checks what stands beside these people's entries; returns how many there are. BrokenLog."""
     names = {subject(salt): person for person, salt in salts.items()}
     count = 0
     query = sa.select(entries).order_by(entries.c.index).limit(BATCH)

@@ -184,8 +184,8 @@ def test_openings_match_their_commitments(db):
     fill(db)
     with db.write() as connection:
         log.append(connection, "noted", 1, person="p2", salt=b"t" * 32, private={"x": 1})
-        assert log.verify_openings(connection, "p1", SALT) == 7
-        assert log.verify_openings(connection, "p2", b"t" * 32) == 1
+        assert log.verify_openings(connection, {"p1": SALT}) == 7
+        assert log.verify_openings(connection, {"p2": b"t" * 32}) == 1
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_altered_openings_are_found(db, statement):
     with db.read() as connection:
         assert log.verify(connection) == 7  # the entries themselves are as they were
         with pytest.raises(Damaged, match="log entry 2 "):
-            log.verify_openings(connection, "p1", SALT)
+            log.verify_openings(connection, {"p1": SALT})
 
 
 def test_an_entry_of_another_cannot_be_put_on_a_persons_account(db):
@@ -214,7 +214,7 @@ def test_an_entry_of_another_cannot_be_put_on_a_persons_account(db):
         log.append(connection, "noted", 1, person="p2", salt=b"t" * 32)
     change(db, "UPDATE log_entry SET person = 'p1' WHERE \"index\" = 2")
     with db.read() as connection, pytest.raises(Damaged, match="log entry 2 "):
-        log.verify_openings(connection, "p1", SALT)
+        log.verify_openings(connection, {"p1": SALT})
 
 
 def test_after_forgetting_nothing_personal_is_left_and_every_proof_still_holds(db):
@@ -228,7 +228,7 @@ def test_after_forgetting_nothing_personal_is_left_and_every_proof_still_holds(d
         assert log.verify(connection) == 4
         assert [entry.private for entry in log.read(connection)][:3] == [None, None, None]
         assert list(log.read(connection, "p1")) == []
-        assert log.verify_openings(connection, "p2", b"t" * 32) == 1
+        assert log.verify_openings(connection, {"p2": b"t" * 32}) == 1
 
 
 def test_an_entry_is_undone_with_the_change_it_speaks_of(db):

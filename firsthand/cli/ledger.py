@@ -58,7 +58,6 @@ def credit(json_: Json = False) -> None:
             if person.status == "erased":
                 continue
             with vault.db.write() as connection:
-                worn.forget_segments(connection, person)
                 made += _credit(connection, person, vault.now_ns())
                 made += _reward(connection, person, vault.now_ns())
     cents, units = (

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from firsthand.consent import people
 from firsthand.consent.capture import withhold
 from firsthand.errors import Error, Refused
 from firsthand.release import repeats
@@ -93,16 +92,6 @@ def _note(connection: Connection, person: str, span: catalog.Span, found: list[i
     if fresh:
         rows = [{"segment": span.id, "person": person, "second": s, "key": k} for s, k in fresh]
         connection.execute(pictures.insert(), rows)
-
-
-def forget_segments(connection: Connection, person: people.Person) -> int:
-    """Drops what was kept of a person's segments that are erased; returns how many."""
-    there = {span.id for span in catalog.spans(connection, person.id)}
-    gone = set(connection.scalars(_segments_of(looked, person.id))) - there
-    for segment in gone:
-        for table in (looked, pictures):
-            connection.execute(table.delete().where(table.c.segment == segment))
-    return len(gone)
 
 
 def _segments_of(table: sa.Table, person: str) -> sa.Select:

@@ -12,6 +12,7 @@ from firsthand.consent.money.statement import Statement, statement
 from firsthand.errors import Usage
 from firsthand.vault.vault import Vault
 from firsthand.web.body import read_form
+from firsthand.web.own import whose
 from firsthand.web.page import back_to
 
 router = APIRouter(include_in_schema=False)
@@ -45,7 +46,7 @@ def write(request: Request, person: str, form: Form) -> Response:
     if not years.isdigit():
         raise Usage("say after how many years everything is destroyed", "a whole number")
     with vault.db.write() as connection:
-        found = people.find(connection, person)
+        found = whose(request, connection, person)
         directive.write(connection, found, may, int(years), vault.now_ns())
     return back_to(f"/people/{person}#after-death")
 

@@ -88,7 +88,7 @@ def test_after_forgetting_no_table_says_anything_of_the_person(connection, ana, 
     told = [name for name, rows in everything.items() if any(ana.id in row for row in rows)]
     assert sorted(told) == ["device", "erasure", "person"]
     assert not any(repr(ana.salt) in row or "'ana'" in row for row in everything["person"])
-    assert log.verify_openings(connection, ben.id, ben.salt) > 0
+    assert log.verify_openings(connection, {ben.id: ben.salt}) > 0
     assert len(agreements.of(connection, ben.id)) == 1
 
 

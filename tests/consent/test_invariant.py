@@ -241,7 +241,7 @@ class Programme(RuleBasedStateMachine):
             assert log.verify(connection) >= self.entries
             for told, person in zip(self.told, self.people, strict=True):
                 if not told.erased:
-                    assert log.verify_openings(connection, person.id, person.salt or b"")
+                    assert log.verify_openings(connection, {person.id: person.salt or b""})
         self.db.close()
 
 

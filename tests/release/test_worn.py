@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from firsthand import log
+from firsthand.consent import erasure
 from firsthand.consent.capture import withhold
-from firsthand.release import repeats, worn
+from firsthand.release import erase, repeats, worn
 from firsthand.release.tables import looked, pictures
+from firsthand.vault import catalog
 
 SECOND = 10**9
 START_S = 1_793_520_000
@@ -153,9 +155,10 @@ def test_keys_of_erased_segments_go(vault, person, wear):
     wear(scene(1), 0)
     worn.look(vault)
     with vault.db.write() as connection:
-        change = "UPDATE segment SET state = 'erased'"
-        connection.exec_driver_sql(change)
-        assert worn.forget_segments(connection, person) == 1
+        spans = catalog.spans(connection, person.id)
+        order = erasure.order(connection, person, segments=[spans[0].id], now_ns=vault.now_ns())
+    erase.carry_out(vault, order)
+    with vault.db.read() as connection:
         for table in (looked, pictures):
             assert connection.execute(table.select()).all() == []
 

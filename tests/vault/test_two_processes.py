@@ -118,7 +118,7 @@ def test_two_processes_hand_in_and_erase_at_once(open_vault, tmp_path):
         with vault.db.read() as connection:
             segments = catalog.of_person(connection, person)
             salt = people.find(connection, person).salt
-            assert log.verify_openings(connection, person, salt or b"") > 10
+            assert log.verify_openings(connection, {person: salt or b""}) > 10
         found = [reading.read_part(vault, each.id, "video", "self", "x") for each in segments]
         assert found == [b"v0", b"v2", b"v3", b"v5", b"v6", b"v7"]
     with vault.db.read() as connection:

@@ -155,7 +155,7 @@ def test_s6_an_old_database_comes_back_with_every_receipt_and_what_was_erased_st
     assert after["log"][: len(before["log"])] == before["log"]
     with again.db.read() as connection:
         for person in (ana, ben, dora):
-            assert log.verify_openings(connection, person.id, person.salt) > 0
+            assert log.verify_openings(connection, {person.id: person.salt}) > 0
         assert backup == "none" or people.find(connection, cleo.id).status == "erased"
         size = log.size(connection)
     # A device that comes with what was erased gets the same answer as before.

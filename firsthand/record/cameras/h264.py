@@ -17,11 +17,6 @@ _IDR, _SEI, _SPS, _PPS, _DELIMITER, _FILLER = 5, 6, 7, 8, 9, 12
 _LEFT_OUT = (_SEI, _SPS, _PPS, _DELIMITER, _FILLER)
 
 
-def is_annex_b(data: bytes | memoryview) -> bool:
-    """Whether these bytes begin with a start code."""
-    return bytes(data[:3]) == b"\0\0\1" or bytes(data[:4]) == b"\0\0\0\1"
-
-
 def units(data: bytes) -> Iterator[bytes]:
     """The NAL units between the start codes."""
     starts = [found.end() for found in _START.finditer(data)]

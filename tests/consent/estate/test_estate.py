@@ -21,14 +21,6 @@ def paper(name):
 
 
 @pytest.fixture
-def connection(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/a.db")
-    with database.write() as connection:
-        yield connection
-    database.close()
-
-
-@pytest.fixture
 def ada(connection):
     return people.add(connection, "ada", now_ns=NOW_NS)
 

@@ -1,6 +1,5 @@
 from itertools import combinations
 
-import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,14 +11,6 @@ from firsthand.db import Database
 K = 4
 NAMES = [f"p{number}" for number in range(40)]
 VALUES = "abc"
-
-
-@pytest.fixture
-def connection(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/a.db")
-    with database.write() as connection:
-        yield connection
-    database.close()
 
 
 def told(connection, people):

@@ -5,18 +5,9 @@ import pytest
 from firsthand.consent import erasure, people
 from firsthand.consent.figures import programme, traits
 from firsthand.consent.figures.tables import published
-from firsthand.db import Database
 
 DAY_NS = 86_400 * 10**9
 NOW_NS = 1_793_520_000 * 10**9
-
-
-@pytest.fixture
-def connection(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/a.db")
-    with database.write() as connection:
-        yield connection
-    database.close()
 
 
 @pytest.fixture

@@ -16,19 +16,6 @@ NOW_NS = 1_793_520_000 * 10**9  # 2026-11-01 08:00:00 UTC
 
 
 @pytest.fixture
-def db(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/a.db")
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def connection(db):
-    with db.write() as connection:
-        yield connection
-
-
-@pytest.fixture
 def ada(connection):
     return people.add(connection, "ada", now_ns=NOW_NS)
 
