@@ -43,12 +43,13 @@ class Left:
 
     def __init__(self, device: Device) -> None:
         self._device, self._left = device, False
+        self._name = str(device.folder / "policy.json")  # it is looked at with each sample
         self._seen: tuple[int, ...] | None = None
 
     def __call__(self) -> bool:
         """Whether the vault's last word is that nothing is to be recorded any more."""
         try:
-            found = os.stat(self._device.folder / "policy.json")
+            found = os.stat(self._name)
         except OSError:
             return False
         state = (found.st_mtime_ns, found.st_ino, found.st_size)
