@@ -156,7 +156,7 @@ OURS = """
 import json, sys, time
 from firsthand.age import Identity
 from firsthand.crypto import SigningKey
-from firsthand.record.sealing import part
+from firsthand.record.sealing import open_segment, part
 from firsthand.record.cameras.av_camera import AvCamera
 from firsthand.record.cameras.watchdog import Watched
 from firsthand.record.card.card import Card
@@ -177,7 +177,7 @@ class Paced(AvCamera):
             yield sample._replace(time_ns=time_ns)
 
 identity, synced, sync = Identity.generate(), [], part._sync
-part._sync = lambda handle: (synced.append(handle), sync(handle))
+part._sync = open_segment._sync = lambda handle: (synced.append(handle), sync(handle))
 device = create_device(f"{folder}/device", name="d-1", person="p-1",
                        vault_url="http://127.0.0.1:9", recipient=str(identity.recipient),
                        receipt_key=str(SigningKey.generate().public))
