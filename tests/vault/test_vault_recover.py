@@ -275,6 +275,23 @@ def test_the_journal_is_followed_over_many_tiles(vault, monkeypatch, tmp_path):
 
 
 @pytest.mark.fault("S6")
+def test_s6_what_was_erased_stays_so_though_its_order_is_lost(vault, life, tmp_path):
+    lived = life()
+    ana, _, cleo, _ = lived["people"]
+    for kind in ("orders", "intervals"):
+        for key in list(vault.store.keys(f"journal/{kind}")):
+            vault.store.delete(key)
+    put_back(vault, tmp_path / "old.db")
+    again = recovered(vault)
+    with again.db.read() as connection:
+        there = [each.seq for each in catalog.of_person(connection, ana.id)]
+        assert catalog.of_person(connection, cleo.id) == []
+    assert there == [1, 3, 4, 5, 7, 8]  # 2 and 6 were erased
+    assert check(again).faults == []
+    again.close()
+
+
+@pytest.mark.fault("S6")
 def test_s6_what_ended_consents_since_the_backup_ends_them_again(vault, person, clock, tmp_path):
     purpose = "fh:human-view"
     with vault.db.write() as connection:
