@@ -49,8 +49,22 @@ def account(
 ) -> list[Stretch]:
     """What is known of an interval of a person, by time; where nothing is, no device was on.
 
-    `announced` is what is `waiting` on their devices.
+    Neighbours of one kind are joined, for the eye. `announced` is what is `waiting` on devices.
     """
+    found = [*stretches(connection, person, start_ns, stop_ns), *announced]
+    found.sort(key=lambda each: each.start_ns)
+    kept_back = [
+        Stretch("withheld", item.start_ns, item.stop_ns) for item in withhold.of(connection, person)
+    ]
+    return [
+        _within(each, start_ns, stop_ns)
+        for each in [*join(found), *kept_back]
+        if each.start_ns < stop_ns and each.stop_ns > start_ns
+    ]
+
+
+def stretches(connection: Connection, person: str, start_ns: int, stop_ns: int) -> list[Stretch]:
+    """What the records that touch an interval tell, one by one and uncut; they may overlap."""
     columns = [segments.c[name] for name in ("device", "session", "seq", "kind", "state")]
     columns += [segments.c.start_ns, segments.c.stop_ns]
     # Segments last about a minute; a gap may be longer than a day.
@@ -66,17 +80,7 @@ def account(
         if (kind := _kind(row.kind, row.state, row.reason or ""))
         and row.stop_ns - row.start_ns > INSTANT_NS
     ]
-    found += _between(connection, rows)
-    found += announced
-    found.sort(key=lambda each: each.start_ns)
-    kept_back = [
-        Stretch("withheld", item.start_ns, item.stop_ns) for item in withhold.of(connection, person)
-    ]
-    return [
-        _within(each, start_ns, stop_ns)
-        for each in [*join(found), *kept_back]
-        if each.start_ns < stop_ns and each.stop_ns > start_ns
-    ]
+    return [*found, *_between(connection, rows)]
 
 
 def waiting(connection: Connection, person: str, now_ns: int) -> list[Stretch]:

@@ -1,7 +1,7 @@
 """Where a person's day went, to the nanosecond: recorded, withheld, and each kind of gap.
 
 The kinds of one day always sum to 24 hours. Where two hold at once the wearer's choice goes before
-what was recorded, and what was recorded before a gap.
+what was recorded, and what was recorded before what was not. What the records tell is account.py's.
 """
 
 from collections import Counter
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand.capture import spans
@@ -17,15 +16,15 @@ from firsthand.consent import people
 from firsthand.consent.capture import bystanders, withhold, zones
 from firsthand.consent.capture.review import DAY_NS
 from firsthand.errors import Usage
-from firsthand.vault.catalog import segments
+from firsthand.vault.account import stretches
 
 # From the weakest to the strongest: of what holds at once, the last counts.
-RANKS = ("unknown", "gap", "recorded", "deleted", "place", "held", "withheld")
+RANKS = ("unknown", "failed", "off", "recorded", "deleted", "place", "held", "withheld")
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """One UTC day of a person: nanoseconds of each kind; a gap's kind holds its reason."""
+    """One UTC day of a person: nanoseconds of each kind, with its reason where it has one."""
 
     day: str
     kinds: dict[str, int]
@@ -68,15 +67,9 @@ def coverage(connection: Connection, person: people.Person, day: str) -> Coverag
 def _known(
     connection: Connection, person: people.Person, start_ns: int, stop_ns: int
 ) -> Iterator[tuple[int, int, str]]:
-    columns = segments.c.kind, segments.c.state, segments.c.start_ns, segments.c.stop_ns
-    reason = segments.c.record["reason"].as_string().label("reason")
-    query = sa.select(*columns, reason).where(
-        segments.c.person == person.id, segments.c.start_ns < stop_ns, segments.c.stop_ns > start_ns
-    )
-    for row in connection.execute(query):
-        kind = _kind(row.kind, row.state, row.reason or "")
-        if kind:
-            yield row.start_ns, row.stop_ns, kind
+    for each in stretches(connection, person.id, start_ns, stop_ns):
+        why = f": {each.reason}" if each.kind in ("off", "failed") and each.reason else ""
+        yield each.start_ns, each.stop_ns, each.kind + why
     for kept in withhold.of(connection, person.id):
         yield kept.start_ns, kept.stop_ns, "withheld"
     for held in bystanders.held(connection, person.id):
@@ -84,13 +77,6 @@ def _known(
     for begin, end, capture in spans(zones.rules_of(connection, person), start_ns, stop_ns):
         if not capture.video:
             yield begin, end, "place"
-
-
-def _kind(kind: str, state: str, reason: str) -> str:
-    if kind == "segment":
-        return "recorded" if state == "stored" else "deleted"
-    named = {"withheld": "withheld", "forgotten": "deleted", "gap": f"gap: {reason or 'unknown'}"}
-    return named.get(kind, "")
 
 
 def _strongest(active: Counter[str]) -> str:

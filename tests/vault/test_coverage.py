@@ -40,7 +40,7 @@ def test_each_kind_is_told_by_its_reason(vault, person, device):
         )
     erase.carry_out(vault, order)
     told = of(vault, person)
-    gaps = {"gap: stalled": 30, "gap: place": 20}
+    gaps = {"failed: stalled": 30, "off: place": 20}
     assert told == {"recorded": 105, "withheld": 15, "deleted": 60, "unknown": 86_170, **gaps}
 
 
