@@ -127,7 +127,10 @@ def day_page(
         first_hour=hours[0],
         last_hour=hours[1],
         waiting=waiting,
-        gaps=[each for each in stretches if each.kind not in ("recorded", "waiting")],
+        gaps=sorted(
+            (each for each in stretches if each.kind not in ("recorded", "waiting")),
+            key=lambda each: each.start_ns,
+        ),
         wanted=[each for each in wanted if each.start_ns < stop_ns and each.stop_ns > start_ns],
         withhold_from=_local(day, min(first.start_ns, shown.start_ns)),
         withhold_to=_local(day, max(first.stop_ns, shown.stop_ns)),

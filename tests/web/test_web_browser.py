@@ -67,6 +67,10 @@ def test_every_page_fits_its_screen(home, browser, tmp_path: Path, size):
     paths = {
         "overview": "/",
         "person": f"/people/{home.ana.id}",
+        "consent": f"/people/{home.ana.id}/consent",
+        "devices": f"/people/{home.ana.id}/devices",
+        "views": "/views",
+        "seen": "/seen",
         "day": f"/people/{home.ana.id}/days/2026-11-01?at=08:03:20",
         "gap": f"/people/{home.ana.id}/days/2026-11-01?at=08:06",
         "runs": "/runs",

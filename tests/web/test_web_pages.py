@@ -261,7 +261,11 @@ def test_the_page_of_a_day_says_what_is_still_on_the_card_and_asks_for_it_first(
 def test_the_page_of_a_day_lists_its_gaps_with_their_reasons(home):
     shown = home.get(f"/people/{home.ana.id}/days/2026-11-01").text
     assert re.search(r"\d without footage, and why", shown)
-    assert "withheld by the wearer" in shown[shown.index("without footage") :]
+    listed = shown[shown.index("without footage") :]
+    listed = listed[: listed.index("</ol>")]
+    assert "withheld by the wearer" in listed
+    begins = re.findall(r"<time>([\d:]+)</time>", listed)
+    assert begins == sorted(begins)
 
 
 def test_what_was_earned_and_what_is_to_be_after_death_stand_on_the_persons_page(home):
