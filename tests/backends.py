@@ -92,7 +92,7 @@ class Servers:
 
 
 def _empty(connection: psycopg.Connection[Any], schema: str) -> bool:
-    """Empties the tables of a schema; False, and nothing is done, if they aren't as we make them."""
+    """Empties a schema's tables; False, and nothing is done, if they aren't as we make them."""
     sql: Any = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
     names = {name for (name,) in connection.execute(sql, [schema])}
     if "schema" not in names or not names <= set(metadata.tables):
