@@ -73,7 +73,7 @@ def test_no_word_of_a_stranger_hides_a_whole_country(connection, ana, hour, now_
 def test_neither_whose_law_holds_nor_a_kind_is_where_somebody_was(
     connection, ana, hour, now_ns, label
 ):
-    """What is on no list of laws passes as a place, and hides nobody by being their jurisdiction."""
+    """What is on no list of laws passes as a place, and hides nobody who lives there."""
     said = {"jurisdiction": "Old Freedonia", "now_ns": now_ns}
     zones.say(connection, ana, "worship", *hour, label=label, **said)
     ask(connection, hour, now_ns, place="old freedonia")
