@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from firsthand import serving
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import opened, when
@@ -35,7 +36,7 @@ def give(
             household=household,
             now_ns=vault.now_ns(),
         )
-        base = vault.settings.vault
+        base = serving.address(vault.settings)
     path = f"/people/{asker.person}" if asker.person else "/"
     say(f"{name} ({role}): {askers.ROLES[role]}")
     say(f"pages: {base}{path}?key={key}")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from firsthand import serving
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import moment, opened, when
@@ -28,7 +29,7 @@ def code(
         found = vault.person(person)
         at_ns = moment(day) if day else time.time_ns()
         shown = bystanders.badge_code(found, bystanders.day_of(at_ns))
-        base = vault.settings.vault
+        base = serving.address(vault.settings)
     say(shown)
     say(f"{base}/seen?code={shown}")
 

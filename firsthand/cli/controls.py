@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from firsthand import serving
 from firsthand.cli import invocation
 from firsthand.cli.locally import device_of
 from firsthand.cli.nouns import exits
@@ -157,7 +158,9 @@ def _wearer(person: str | None) -> Wearer:
         with opened() as vault:
             found = vault.person(person).id
     device = device_of(settings, found)
-    return Wearer(replace(device, vault_url=settings.vault), Card(device.folder / "card"))
+    return Wearer(
+        replace(device, vault_url=serving.address(settings)), Card(device.folder / "card")
+    )
 
 
 def _settle(wearer: Wearer) -> list[forget.Forgotten]:

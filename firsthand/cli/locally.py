@@ -1,13 +1,16 @@
 """This computer as a person's device: where it lies in the data folder, and its enrolment."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from firsthand.cli.vaults import length, when
 from firsthand.config import Settings
 from firsthand.errors import NotFound, Usage
 from firsthand.policy import sign_policy
 from firsthand.record.card.card import Card
 from firsthand.record.device import Device, create_device, load_device
+from firsthand.record.home.carried import last_told
 from firsthand.record.wearer.policy import take
 
 if TYPE_CHECKING:
@@ -40,6 +43,22 @@ def local_devices(settings: Settings) -> list[Device]:
     """The devices whose folders lie in this data folder."""
     folder = _folder(settings, "")
     return [load_device(path.parent) for path in sorted(folder.glob("*/device.json"))]
+
+
+def carrying(settings: Settings) -> list[dict[str, Any]]:
+    """What is still on its way home from the devices here, as their carriers said last."""
+    told = [(device.name, last_told(device.folder)) for device in local_devices(settings)]
+    return [{"device": name, **asdict(each)} for name, each in told if each and each.left]
+
+
+def carried_line(told: dict[str, Any]) -> str:
+    """Why a device's footage is not home yet, and when it will be."""
+    line = f"device {told['device']}: {told['left']} on the way home"
+    if told["waiting_for"]:
+        line += f"; {told['waiting_for']}, until {when(told['until_ns'])}"
+    if told["estimate_s"] is not None:
+        line += f"; about {length(told['estimate_s'])} to go"
+    return line
 
 
 def device_of(settings: Settings, person: str | None) -> Device:

@@ -45,7 +45,7 @@ def add(
         if place == SIMULATED:
             raise Refused(f"{SIMULATED} is where simulated people live", "name a real place")
         config.mark(settings.data, "real")
-    with opened() as vault:
+    with opened(begin=True) as vault:
         person = vault.add_person(name, place, approval)
         device = enrol_here(vault, person)
     say(f"{name} is enrolled as {person.id}, with this computer as device {device.name}")

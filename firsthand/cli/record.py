@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 
 import typer
 
+from firsthand import serving
 from firsthand.cli import invocation
 from firsthand.cli.locally import device_of, local_devices
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import event, progress, say, show_json
-from firsthand.cli.vaults import count, length, moment, opened, when
+from firsthand.cli.vaults import count, has_vault, length, moment, opened, when
 from firsthand.config import Settings
 from firsthand.errors import Damaged, Error, Failed, Locked, NotFound, Partial, Usage
 from firsthand.record import notify
@@ -335,7 +336,7 @@ def _pulse(card: Card) -> "Pulse | None":
     """Heartbeats of a device that stands alone; a computer beside its vault would be missed."""
     from firsthand.record.home.health import Pulse
 
-    alone = not (invocation.settings().data / "vault").exists()
+    alone = not has_vault(invocation.settings())
     return Pulse(card, Clock()) if alone else None
 
 
@@ -343,7 +344,9 @@ def _at_vault(device: Device) -> Device:
     """The device, aimed at the vault that these settings name, if they name one or it is here."""
     settings = invocation.settings()
     here = urlsplit(device.vault_url).hostname in ("127.0.0.1", "localhost", settings.host)
-    return replace(device, vault_url=settings.vault) if settings.vault_url or here else device
+    if not (settings.vault_url or here):
+        return device
+    return replace(device, vault_url=serving.address(settings))
 
 
 def _with_simulated() -> None:

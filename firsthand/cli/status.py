@@ -1,30 +1,18 @@
 """`firsthand status`: what is recorded, stored, waiting, lost and withheld, person by person."""
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from firsthand import log
 from firsthand.cli import invocation
-from firsthand.cli.device import members_table, require_heard
-from firsthand.cli.locally import local_devices
+from firsthand.cli.locally import carried_line, carrying, local_devices
 from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import say, show_json, table
-from firsthand.cli.vaults import count, length, opened, when
-from firsthand.consent import erasure, people
-from firsthand.consent.capture import withhold
-from firsthand.consent.runs import proposals
+from firsthand.cli.vaults import has_vault
+from firsthand.config import Settings
 from firsthand.record.card.card import Card
-from firsthand.record.home.carried import last_told
-from firsthand.record.sealing.chain import parse_name
-from firsthand.release import make
-from firsthand.vault import catalog, fleet, forged, fork
-from firsthand.vault.keys import epochs
-from firsthand.vault.vault import Vault
 
 command = single()
-ROTATE = 'erased footage still opens with old copies until "firsthand key rotate"'
 
 
 @command.command(epilog=exits(10))
@@ -33,130 +21,34 @@ def status(
 ) -> None:
     """Show what is recorded, stored, waiting, lost and withheld, person by person.
 
-    Exit code 1 if a device has said nothing for 20 hours.
+    On a device that is no vault: what waits on its card. Exit code 1 if a device has said nothing
+    for 20 hours.
     """
-    with opened() as vault:
-        told = overview(vault)
-        with vault.db.read() as connection:
-            devices = fleet.members(connection, vault.now_ns())
-    told["devices"] = [vars(item) for item in devices]
-    if json_:
-        show_json(told)
-        require_heard(devices)
+    settings = invocation.settings()
+    if local_devices(settings) and not has_vault(settings):
+        _show_device(settings, json_)
         return
+    from firsthand.cli import overview  # a device has no server packages
+
+    overview.show(json_)
+
+
+def _show_device(settings: Settings, json_: bool) -> None:
     rows = [
-        [
-            row["name"],
-            row["status"],
-            row["segments"],
-            length(row["stored_s"]),
-            row["waiting"],
-            row["missing_records"],
-            length(row["withheld_s"]),
-            when(row["last_ns"]),
-        ]
-        for row in told["people"]
-    ]
-    columns = ["person", "status", "segments", "stored", "waiting", "lost", "withheld", "last"]
-    table(columns, rows, right="segments waiting lost")
-    if devices:
-        members_table(devices)
-    for name in told["flagged_devices"]:
-        say(f"device {name} signed two different records of one number: its key may be copied")
-    for each in told["forged"]:
-        say(_forged(each))
-    for row in told["people"]:
-        if row["overdue_records"]:
-            say(f"{row['name']}: {count(row['overdue_records'], 'record')} missing for over a week")
-    for each in told["carrying"]:
-        say(_carrying(each))
-    runs_, releases_ = count(told["runs"], "run"), count(told["releases"], "release")
-    say(f"{runs_}, {releases_}, {count(told['log_entries'], 'log entry', 'log entries')}")
-    if told["erasures_due"]:
-        due = count(told["erasures_due"], "erasure")
-        say(f'{due} to be carried out: "firsthand vault sweep", or "firsthand serve" does it')
-    if told["epoch"]["overdue"]:
-        say(f"key epoch {told['epoch']['epoch']} is overdue: {ROTATE}")
-    for folder, why in told["keyring_copies_failed"].items():
-        say(f"the copy of the keyring in {folder} is not up to date: {why}")
-    if told["passphrase_beside_data"]:
-        say(
-            "the root's passphrase lies beside the data: move root.passphrase to a safe place and "
-            "set FIRSTHAND_PASSPHRASE"
-        )
-    require_heard(devices)
-
-
-def overview(vault: Vault) -> dict[str, Any]:
-    """What `status --json` prints."""
-    waiting: dict[str, list[int]] = {}
-    carrying = []
-    for device in local_devices(vault.settings):
-        carried = last_told(device.folder)
-        if carried and carried.left:
-            carrying.append({"device": device.name, **asdict(carried)})
-        on_card = [
-            parse_name(item.folder.name)[0] for item in Card(device.folder / "card").waiting()
-        ]
-        waiting.setdefault(device.person, []).extend(on_card)
-    with vault.db.read() as connection:
-        rows = [
-            _person(connection, person, waiting.get(person.id, []))
-            for person in people.listed(connection)
-        ]
-        counts = {
-            "runs": len(proposals.listed(connection)),
-            "releases": sum(item.state == "made" for item in make.listed(connection)),
-            "log_entries": log.size(connection),
-            "flagged_devices": fork.flagged(connection),
-            "forged": [asdict(each) for each in forged.alarms(connection, vault.now_ns())],
-            "erasures_due": len(erasure.due(connection, vault.now_ns())),
+        {
+            "device": device.name,
+            "person": device.person,
+            "waiting": len(Card(device.folder / "card").waiting()),
+            "vault": device.vault_url,
         }
-        for row in rows:
-            late = catalog.overdue_records(connection, row["id"], vault.now_ns())
-            row["overdue_records"] = len(late)
-    beside = (invocation.settings().data / "root.passphrase").exists()
-    state = epochs.state(vault.keyring)
-    epoch = {"epoch": state.epoch, "ends_ns": state.ends_ns}
-    epoch["overdue"] = state.overdue(vault.now_ns())
-    told = {"people": rows, "carrying": carrying, **counts, "epoch": epoch}
-    told["keyring_copies_failed"] = dict(vault.keyring.copies.failed)
-    return told | {"passphrase_beside_data": beside}
-
-
-def _carrying(told: dict[str, Any]) -> str:
-    """Why a device's footage is not home yet, and when it will be, as its carrier said last."""
-    line = f"device {told['device']}: {told['left']} on the way home"
-    if told["waiting_for"]:
-        line += f"; {told['waiting_for']}, until {when(told['until_ns'])}"
-    if told["estimate_s"] is not None:
-        line += f"; about {length(told['estimate_s'])} to go"
-    return line
-
-
-def _forged(alarm: dict[str, Any]) -> str:
-    name = f"device {alarm['device']}" if alarm["device"] else "devices that are not enrolled"
-    minutes = count(alarm["minutes"], "minute")
-    return f"wrongly signed in the name of {name}, in {minutes}, last {when(alarm['last_ns'])}"
-
-
-def _person(connection: Any, person: people.Person, waiting: list[int]) -> dict[str, Any]:
-    stored = catalog.spans(connection, person.id)
-    kept_back = [(item.start_ns, item.stop_ns) for item in withhold.of(connection, person.id)]
-    withheld_ns = sum(
-        (segment.stop_ns - segment.start_ns)
-        - sum(b - a for a, b in withhold.subtract(segment.start_ns, segment.stop_ns, kept_back))
-        for segment in stored
-    )
-    return {
-        "id": person.id,
-        "name": person.name,
-        "status": person.status,
-        "segments": len(stored),
-        "stored_s": sum(segment.duration_s for segment in stored),
-        "stored_bytes": sum(segment.size_bytes for segment in stored),
-        "waiting": len(waiting),
-        "missing_records": catalog.missing_records(connection, person.id, waiting),
-        "withheld_s": withheld_ns / 1e9,
-        "last_ns": max((segment.stop_ns for segment in stored), default=None),
-    }
+        for device in local_devices(settings)
+    ]
+    on_the_way = carrying(settings)
+    if json_:
+        show_json({"here": rows, "carrying": on_the_way})
+        return
+    columns = ["device", "person", "waiting", "vault"]
+    table(columns, [[row[name] for name in columns] for row in rows], right="waiting")
+    for each in on_the_way:
+        say(carried_line(each))
+    say('what this device does now: "firsthand device status"; what is stored, its vault shows')

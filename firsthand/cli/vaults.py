@@ -1,6 +1,7 @@
 """Opening the vault of the running command, and the small words that several nouns share."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,18 +9,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firsthand.cli import invocation
-from firsthand.errors import Usage
+from firsthand.config import Settings, kind_of
+from firsthand.errors import NotFound, Usage
 
 if TYPE_CHECKING:
     from firsthand.vault.vault import Vault
 
 
+def has_vault(settings: Settings) -> bool:
+    """Whether a vault lies in the data folder, or its keyring in a copy; nothing is made."""
+    copies = [Path(each) for each in settings.keyring_copies.split(os.pathsep) if each]
+    return any((folder / "keyring.db").exists() for folder in (settings.data / "vault", *copies))
+
+
 @contextmanager
-def opened() -> Iterator["Vault"]:
-    """The vault of the data folder, closed again at the end; NotFound if there is none."""
+def opened(begin: bool = False) -> Iterator["Vault"]:
+    """The vault of the data folder, closed again at the end; NotFound if there is none.
+
+    Only `begin` makes one: a device has a data folder too, and a vault in there would be empty.
+    """
+    settings = invocation.settings()
+    if kind_of(settings.data) and not begin and not has_vault(settings):
+        raise NotFound(
+            f"{settings.data} holds no vault",
+            'on a device, run this where its vault is; a vault begins with "firsthand person add"',
+        )
     from firsthand.vault.vault import Vault  # a device has no server packages
 
-    vault = Vault(invocation.settings())
+    vault = Vault(settings)
     try:
         yield vault
     finally:

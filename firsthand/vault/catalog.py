@@ -289,6 +289,12 @@ _SPANS = sa.union_all(
 ).order_by("start_ns", "seq")
 
 
+def has_records(connection: Connection, person: str) -> bool:
+    """Whether a device has handed in anything of a person."""
+    query = sa.select(segments.c.id).where(segments.c.person == person).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def gaps(connection: Connection, person: str) -> Sequence[Segment]:
     """Records of a person that hold no footage but say why, by time."""
     query = sa.select(segments).where(segments.c.person == person, segments.c.kind != "segment")

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from firsthand import enrolment
+from firsthand import enrolment, serving
 from firsthand.consent import people
 from firsthand.db import metadata
 from firsthand.errors import Error, Refused
@@ -65,7 +65,7 @@ def offer(vault: Vault, person: people.Person) -> Offer:
                 device_key="",
             )
         )
-    return Offer(code, known.id, vault.settings.vault, expires_ns)
+    return Offer(code, known.id, serving.address(vault.settings), expires_ns)
 
 
 def accept(vault: Vault, envelope: dict[str, Any]) -> dict[str, Any]:

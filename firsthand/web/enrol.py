@@ -11,17 +11,20 @@ from typing import Any
 
 import segno
 from fastapi import APIRouter, Request, Response
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from firsthand import enrolment
 from firsthand.consent import people
+from firsthand.consent.access import askers
+from firsthand.consent.access.askers import Asker
 from firsthand.consent.tables import devices
 from firsthand.crypto import VerifyKey
-from firsthand.errors import Error, NotFound
-from firsthand.vault import enrol, fleet
+from firsthand.errors import Error, NotFound, Refused
+from firsthand.vault import catalog, enrol, fleet
 from firsthand.vault.vault import Vault
 from firsthand.web.body import parse_object, read_body
-from firsthand.web.page import back_to, render
+from firsthand.web.page import asker_of, back_to, render
 from firsthand.web.signed import Busy
 
 router = APIRouter(include_in_schema=False)
@@ -68,14 +71,38 @@ async def hello(request: Request) -> dict[str, Any]:
 @router.get("/people/{person}/devices")
 def devices_page(request: Request, person: str) -> Response:
     """A person's devices with their fingerprints and last words."""
-    return _page(request.app.state.vault, person, None)
+    return _page(request, person, None)
 
 
 @router.post("/people/{person}/devices/code")
 def new_code(request: Request, person: str) -> Response:
     """Shows a new code, once: it is on no other page, and kept nowhere."""
     vault: Vault = request.app.state.vault
-    return _page(vault, person, enrol.offer(vault, vault.person(person)))
+    with vault.db.read() as connection:
+        found = people.find(connection, person)
+        require_enrols(connection, asker_of(request), found)
+    return _page(request, person, enrol.offer(vault, found))
+
+
+def require_enrols(connection: Connection, asker: Asker, person: people.Person) -> None:
+    """Refused unless this asker may enrol a device for a person: whoever acts for them, and the
+    organisation that sets them up, until they have a key or anything was recorded of them.
+
+    A device speaks in its wearer's name: it can hand in footage, and have 24 hours of it erased.
+    """
+    if asker.role == "organisation" and not (
+        askers.has_key(connection, person.id) or catalog.has_records(connection, person.id)
+    ):
+        return
+    askers.require_acts_for(connection, asker, person.id)
+
+
+def _may_enrol(connection: Connection, asker: Asker, person: people.Person) -> bool:
+    try:
+        require_enrols(connection, asker, person)
+    except Refused:
+        return False
+    return person.status == "active"
 
 
 @router.post("/people/{person}/devices/{device}/revoke")
@@ -89,10 +116,12 @@ def revoke(request: Request, person: str, device: str) -> Response:
     return back_to(f"/people/{person}/devices")
 
 
-def _page(vault: Vault, person: str, offered: enrol.Offer | None) -> Response:
+def _page(request: Request, person: str, offered: enrol.Offer | None) -> Response:
+    vault: Vault = request.app.state.vault
     receipt_key = vault.keyring.log_key().public
     with vault.db.read() as connection:
         found = people.find(connection, person)
+        may_enrol = _may_enrol(connection, asker_of(request), found)
         heard = {item.device: item for item in fleet.members(connection, vault.now_ns())}
         query = devices.select().where(devices.c.person == found.id).order_by(devices.c.added_ns)
         listed = [
@@ -105,7 +134,7 @@ def _page(vault: Vault, person: str, offered: enrol.Offer | None) -> Response:
             }
             for row in connection.execute(query)
         ]
-    values: dict[str, Any] = {"offered": offered, "qr": ""}
+    values: dict[str, Any] = {"offered": offered, "qr": "", "may_enrol": may_enrol}
     if offered:
         values["qr"] = qr_svg(offered.link)
     return render("devices.html", person=found, devices=listed, **values)

@@ -40,7 +40,8 @@ def home_of(asker: Asker) -> str:
 def require(asker: Asker, method: str, path: str, keyed: Callable[[str], bool]) -> None:
     """Refused unless the table lets this asker in; `keyed` says who has a key of their own.
 
-    The keeper opens all but the pages of people who have a key; of those the devices stay theirs.
+    The keeper opens all but the pages of people who have a key; of those the devices stay theirs,
+    to be looked at and revoked.
     """
     if asker.role == "keeper":
         person = re.match(r"/people/([^/]+)", path)

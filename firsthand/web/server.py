@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 
+from firsthand import serving
 from firsthand.config import Settings
 from firsthand.errors import Failed, Usage
 from firsthand.vault.vault import Vault
@@ -29,6 +30,7 @@ class Server:
         self._socket = bind(host, port)
         self.host, self.port = host, self._socket.getsockname()[1]
         self.access_key = access_key
+        self._data = vault.settings.data
         app = make_app(vault, access_key=access_key)
         config = uvicorn.Config(
             _dated(app, vault),
@@ -55,24 +57,22 @@ class Server:
         """Where people open it: with the access key, if there is one."""
         return self.url + (f"/?key={self.access_key}" if self.access_key else "/")
 
-    def run(self) -> int:
-        """Serves until SIGINT or SIGTERM, whose number it returns; only in the main thread."""
-        caught: list[int] = []
+    def run(self) -> None:
+        """Serves until SIGINT or SIGTERM; only in the main thread."""
 
-        def stop(number: int, _frame: object) -> None:
+        def stop(_number: int, _frame: object) -> None:
             # A second time means: now.
-            self._server.force_exit = bool(caught)
+            self._server.force_exit = self._server.should_exit
             self._server.should_exit = True
-            caught.append(number)
 
         before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._server.run(sockets=[self._socket])
+            with serving.announced(self._data, self.url):
+                self._server.run(sockets=[self._socket])
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
             self._socket.close()
-        return caught[0] if caught else 0
 
     @contextmanager
     def background(self) -> Iterator["Server"]:
@@ -82,7 +82,8 @@ class Server:
         )
         thread.start()
         try:
-            yield self
+            with serving.announced(self._data, self.url):
+                yield self
         finally:
             self._server.should_exit = True
             thread.join(2 * STOP_S)
@@ -95,8 +96,7 @@ def serve(
     """Opens the vault of these settings and serves it; `announce` is called once it listens.
 
     The pages need `access_key`: the one given, that of the settings, or a random one. Ends on
-    SIGTERM, and on Ctrl-C with KeyboardInterrupt, after requests under way and the vault are
-    closed.
+    Ctrl-C and SIGTERM alike, after requests under way and the vault are closed: it was told to.
     """
     vault = Vault(settings)
     try:
@@ -105,8 +105,7 @@ def serve(
             raise Usage(f"the access key is shorter than {MIN_KEY} characters", "use a random one")
         server = Server(vault, settings.host, settings.port, key)
         announce(server)
-        if server.run() == signal.SIGINT:
-            raise KeyboardInterrupt
+        server.run()
     finally:
         vault.close()
 

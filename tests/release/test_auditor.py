@@ -98,8 +98,9 @@ def keep_back(made: Programme, patch) -> None:
 def hold(made: Programme, patch) -> None:
     with made.vault.db.write() as connection:
         start_ns = NOW_NS - 60 * SECOND_NS
+        code = bystanders.badge_code(ana(made, connection), bystanders.day_of(start_ns))
         bystanders.ask(
-            connection, start_ns, start_ns + SECOND_NS, place="sim", now_ns=NOW_NS + SECOND_NS
+            connection, start_ns, start_ns + SECOND_NS, code=code, now_ns=NOW_NS + SECOND_NS
         )
     patch.setattr(bystanders, "held", lambda connection, person: [])
 

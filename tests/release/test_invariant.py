@@ -250,14 +250,16 @@ class Lives(RuleBasedStateMachine):
 
     # --- bystanders and the wearer's second look
 
-    @rule(bounds=intervals, place=st.sampled_from(["sim", "elsewhere"]))
-    def ask_as_bystander(self, bounds: tuple[int, int], place: str) -> None:
+    @rule(bounds=intervals, number=st.sampled_from([0, 1, None]))
+    def ask_as_bystander(self, bounds: tuple[int, int], number: int | None) -> None:
         now_ns = max(self.made.clock.now_ns, bounds[0])
         shift = 121 * SECOND_NS  # a hold reaches two minutes further than what was asked
+        asked, code = (bounds[0] - shift, bounds[1] - shift), "ZZZZZZZZ"  # nobody's
         with self.made.vault.db.write() as connection:
-            bystanders.ask(
-                connection, bounds[0] - shift, bounds[1] - shift, place=place, now_ns=now_ns
-            )
+            if number is not None:
+                person = people.find(connection, self.made.people[number].id)
+                code = bystanders.badge_code(person, bystanders.day_of(asked[0])) or code
+            bystanders.ask(connection, *asked, code=code, now_ns=now_ns)
 
     @rule(number=who, decision=st.sampled_from(["keep", "erase"]))
     def decide_on_hold(self, number: int, decision: str) -> None:

@@ -284,3 +284,44 @@ def test_a_device_is_enrolled_by_a_file_that_any_computer_wrote(
     (tmp_path / invitation.FILE).write_text(f"{url}#{enrol.offer(vault, ana).code}\r\n")
     assert main(["--data", str(tmp_path / "pi"), "device", "enrol", "--wait"]) == 0
     assert "enrolled as " in capsys.readouterr().out
+
+
+def test_links_lead_to_the_port_at_which_the_server_runs(tmp_path, capsys, monkeypatch):
+    """Printed by another command than the one that serves, and without a setting."""
+    from firsthand import config
+    from firsthand.cli import main
+    from firsthand.vault.vault import Vault
+    from firsthand.web.server import Server
+
+    data = tmp_path / "data"
+    assert main(["--data", str(data), "person", "add", "ana"]) == 0
+    opened = Vault(config.load(data, {}))
+    with Server(opened, "127.0.0.1", 0).background() as running:
+        capsys.readouterr()
+        for command in (
+            ["person", "enrol-code", "ana", "--no-wait", "--json"],
+            ["access", "give", "office", "--role", "organisation"],
+            ["bystander", "code", "ana"],
+        ):
+            assert main(["--data", str(data), *command]) == 0
+            assert f"{running.url}" in capsys.readouterr().out
+    opened.close()
+
+
+def test_on_a_device_status_reads_and_makes_no_vault(vault, url, ana, tmp_path, capsys):
+    from firsthand.cli import main
+
+    pi = tmp_path / "pi"
+    link = f"{url}#{enrol.offer(vault, ana).code}"
+    assert main(["--data", str(pi), "device", "enrol", link]) == 0
+    before = sorted(pi.rglob("*"))
+    capsys.readouterr()
+    assert main(["--data", str(pi), "status", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["here"]
+    assert (told["person"], told["waiting"], told["vault"]) == (ana.id, 0, url)
+    assert main(["--data", str(pi), "status"]) == 0
+    assert told["device"] in capsys.readouterr().out
+    for command in (["person", "list"], ["consent", "list", "ana"], ["vault", "check"]):
+        assert main(["--data", str(pi), *command]) == 10, command
+        assert "holds no vault" in capsys.readouterr().err
+    assert sorted(pi.rglob("*")) == before

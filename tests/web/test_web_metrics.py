@@ -7,7 +7,7 @@ from rig import call
 from test_web_pages import Strict
 
 from firsthand.cli.device import require_heard
-from firsthand.cli.status import _forged, overview
+from firsthand.cli.overview import _forged, overview
 from firsthand.errors import Failed
 from firsthand.record.card.card import Card
 from firsthand.record.clock import Clock

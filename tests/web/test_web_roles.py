@@ -8,6 +8,7 @@ import pytest
 from rig import call
 
 from firsthand import web
+from firsthand.consent import people
 from firsthand.consent.access import askers, viewing
 from firsthand.consent.access.askers import KEEPER, Asker
 from firsthand.errors import Refused
@@ -159,6 +160,36 @@ def test_from_their_first_key_on_nobody_else_acts_for_a_wearer(home, keys):
     assert home.post(f"/runs/{home.run.id}/answer", form).status == 403
     assert home.get(f"/people/{home.ana.id}").status == 200
     assert home.get("/").status == 200
+
+
+def test_a_device_is_enrolled_for_a_wearer_by_themselves_once_they_are_set_up(home, keys):
+    """As their other acts: a device can have a day's footage erased in its wearer's name."""
+    code = "enrol "
+    with home.vault.db.write() as connection:
+        fay = people.add(connection, "fay", "sim")
+    new, ana, bo = (f"/people/{each.id}/devices" for each in (fay, home.ana, home.bo))
+    office, keeper = keys["office"], {}
+    for who, path, may in (
+        (office, new, True),  # who sets a new volunteer up
+        (office, ana, False),  # of whom something is recorded
+        (office, bo, False),  # who has a key
+        (keeper, new, True),
+        (keeper, ana, True),
+        (keeper, bo, False),
+        (keys["bo"], bo, True),
+        (keys["bo"], ana, False),
+        (keys["eve"], new, False),
+    ):
+        answer = post(home, who, f"{path}/code", {})
+        assert answer.status == (200 if may else 403), (who, path)
+        assert (code in answer.text) == may
+        if who != keys["eve"] and (who, path) != (keys["bo"], ana):
+            button = 'action="' + path + '/code"'
+            shown = home.get(path) if who is keeper else get(home, who, path)
+            assert (button in shown.text) == may, (who, path)
+    with home.vault.db.write() as connection:
+        askers.give(connection, "fay", "wearer", person=fay)
+    assert post(home, office, f"{new}/code", {}).status == 403
 
 
 def test_a_revoked_key_opens_nothing_at_once(home):

@@ -7,7 +7,7 @@ import pytest
 from faults import FULL
 from rig import call
 
-from firsthand.consent.capture import bystanders, review
+from firsthand.consent.capture import bystanders, review, zones
 from firsthand.web import seen
 from firsthand.web.seen import Strangers, TooOften
 
@@ -47,11 +47,14 @@ def test_anybody_may_open_it_and_it_leads_nowhere_else(home):
 
 
 def test_true_and_false_requests_get_the_same_bytes(home):
+    with home.vault.db.write() as connection:
+        stay = (home.footage()[0].start_ns, home.footage()[-1].stop_ns)
+        zones.say(connection, home.ana, "other", *stay, label="The Corner Café")
     answers = [
         ask(home, code=code_of(home, home.ana), words="one"),
         ask(home, code=code_of(home, home.bo), words="one"),  # who recorded nothing then
         ask(home, code="ZZZZZZZZ", words="one"),
-        ask(home, place="sim", words="one"),
+        ask(home, place="the corner café", words="one"),  # where ana says to have been
         ask(home, place="nowhere", words="two and more"),
     ]
     first = answers[0]
@@ -103,6 +106,10 @@ def test_what_is_no_time_is_said_and_not_written_down(home):
     for form in ({"day": "soon"}, {"from": ""}, {"to": "23:59"}, {"day": "2999-01-01"}):
         assert ask(home, code="ZZZZZZZZ", **form).status == 400
     assert ask(home, code="", place=" ").status == 400
+    wide = [ask(home, place=place) for place in ("sim", "NL")]  # where all live, where nobody does
+    assert [each.status for each in wide] == [400, 400]
+    assert wide[0].text.replace("sim", "NL") == wide[1].text
+    assert "the street or the town" in wide[0].text
     with home.vault.db.read() as connection:
         assert len(bystanders.listed(connection)) == before
 

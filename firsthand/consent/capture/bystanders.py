@@ -7,6 +7,7 @@ nothing passes meanwhile. A hold hides and never destroys; its wearer decides.
 
 import base64
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent import erasure, people
-from firsthand.consent.capture import zones
+from firsthand.consent.capture import law, zones
 from firsthand.consent.capture.tables import holds, requests
 from firsthand.errors import NotFound, Refused, Usage
 
@@ -34,6 +35,9 @@ MARGIN_NS = 2 * MINUTE_NS  # people don't look at the clock when they are filmed
 WORDS = 500
 EVEN = 8  # entries of the log for each request; more only if so many were met at once
 CODE = 8  # letters of a badge's code: 40 bits
+# Countries and their regions, as ISO 3166 writes them: no stranger's word hides a whole country.
+NARROW = "name the house, the street or the town"
+REGION = re.compile(r"[a-z]{2}(-[a-z0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -93,15 +97,21 @@ def ask(
     """
     at_ns = now_ns or time.time_ns()
     if not 0 < start_ns < stop_ns <= start_ns + MOST_NS:
-        raise Usage("give a start, and an end after it by two hours at most")
+        raise Usage(
+            "an encounter has a start, and an end after it by two hours at most",
+            "ask again for each two hours",
+        )
     if start_ns > at_ns:
-        raise Usage("this time has not come yet")
-    if not (code.strip() or place.strip()):
-        raise Usage("say where it was, or give the code on the badge")
+        raise Usage("this time has not come yet", "times are UTC; ask once it is over")
+    code, place = code.strip(), " ".join(place.split())
+    if not (code or place):
+        raise Usage("say where it was, or give the code on the badge", f"{NARROW}, or the code")
+    if place and not code and _is_wide(connection, place):
+        raise Usage(f"{place[:40]!r} is too wide a place", f"{NARROW}, or the code on the badge")
     values = {
         "id": people.new_id("b"),
-        "code": code.strip().upper().replace(" ", "")[:CODE],
-        "place": " ".join(place.split())[:120],
+        "code": code.upper().replace(" ", "")[:CODE],
+        "place": place[:120],
         "start_ns": start_ns,
         "stop_ns": stop_ns,
         "words": words.strip()[:WORDS],
@@ -229,12 +239,26 @@ def _concerned(connection: Connection, request: Request) -> Iterator[people.Pers
 
 
 def _places(connection: Connection, person: people.Person, request: Request) -> set[str]:
-    """What the places may be called at which a person says to have been then."""
-    names = {person.jurisdiction}
+    """What the places may be called at which a person says to have been then.
+
+    Not by whose law holds there, nor by their kind alone: "home" is where most people are.
+    """
+    names, wide = set(), {person.jurisdiction, *zones.kinds()}
     for said in zones.of(connection, person.id):
         if any(said.zone.stays(request.start_ns - MARGIN_NS, request.stop_ns + MARGIN_NS)):
-            names |= {said.zone.label, said.zone.jurisdiction}
-    return {name.casefold() for name in names if name}
+            names.add(" ".join(said.zone.label.split()).casefold())
+            wide.add(said.zone.jurisdiction)
+    return names - {name.casefold() for name in wide}
+
+
+def _is_wide(connection: Connection, place: str) -> bool:
+    """Whether a place names no more than a country, a region or a kind of place.
+
+    By rows that stand in the public log and not by where anybody is, so that it tells nothing.
+    """
+    wide = {row.jurisdiction.casefold() for row in law.listed(connection)} | {*zones.kinds()}
+    name = place.casefold()
+    return REGION.fullmatch(name) is not None or name in wide
 
 
 def _forget_words(connection: Connection, request: str) -> None:

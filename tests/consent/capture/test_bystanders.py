@@ -54,8 +54,30 @@ def test_a_place_concerns_whoever_says_to_have_been_there_then(connection, ana, 
     zones.say(connection, ben, "other", hour[0] - 10**14, hour[0] - 10**13, label="Corner Café")
     ask(connection, hour, now_ns, place="  corner   CAFÉ ")
     assert [held.person for held in bystanders.settle(connection, now_ns)] == [ana.id]
-    ask(connection, hour, now_ns, place="SIM")  # where both live
-    assert len(bystanders.settle(connection, now_ns)) == 2
+
+
+@pytest.mark.parametrize("place", ["NL", "nl-nh", "US-CA", "SIM", "Home", " work "])
+def test_no_word_of_a_stranger_hides_a_whole_country(connection, ana, hour, now_ns, place):
+    """Nor everybody who is at home: refused by the name alone, whether anybody is there or not."""
+    zones.say(connection, ana, "home", hour[0], hour[1], jurisdiction="NL", now_ns=now_ns)
+    before = log.size(connection)
+    with pytest.raises(Usage, match="too wide") as refused:
+        ask(connection, hour, now_ns, place=place)
+    assert "street" in refused.value.hint
+    assert log.size(connection) == before
+    ask(connection, hour, now_ns, place=place, code=code_of(ana, hour[0]))  # the badge says whom
+    assert len(bystanders.settle(connection, now_ns)) == 1
+
+
+@pytest.mark.parametrize("label", ["Old Freedonia", "", "Worship"])
+def test_neither_whose_law_holds_nor_a_kind_is_where_somebody_was(
+    connection, ana, hour, now_ns, label
+):
+    """What is on no list of laws passes as a place, and hides nobody who lives there."""
+    said = {"jurisdiction": "Old Freedonia", "now_ns": now_ns}
+    zones.say(connection, ana, "worship", *hour, label=label, **said)
+    ask(connection, hour, now_ns, place="old freedonia")
+    assert bystanders.settle(connection, now_ns) == []
 
 
 def test_true_and_false_requests_leave_the_same_traces(connection, ana, hour, now_ns):
@@ -145,8 +167,9 @@ def test_the_wearer_is_told_by_their_log_and_strangers_words_are_not_in_it(
 
 
 def test_how_much_longer_the_log_is_tells_nobody_who_was_there(connection, ana, ben, hour, now_ns):
+    zones.say(connection, ben, "other", *hour, label="Corner", now_ns=now_ns)
     grown = []
-    for said in ({"code": "AAAAAAAA"}, {"code": code_of(ana, hour[0])}, {"place": "sim"}):
+    for said in ({"code": "AAAAAAAA"}, {"code": code_of(ana, hour[0])}, {"place": "Corner"}):
         before = log.size(connection)
         ask(connection, hour, now_ns, **said)
         bystanders.settle(connection, now_ns)
