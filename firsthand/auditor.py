@@ -51,7 +51,7 @@ TELLING = {
     *("consent_given", "consent_withdrawn", "consent_expired", "person_withdrawn"),
     *("rule_set", "ballot_cast"),
     *("withheld", "withhold_lifted", "bystander_hold", "bystander_decided"),
-    *("erasure_ordered", "erasure_undone"),
+    *("erasure_ordered", "erasure_undone", "session_placed"),
     *("review_window_set", "days_reviewed"),
     *("jurisdiction_set", "zone_said", "zone_ended", "work_permitted", "permit_revoked"),
 }
@@ -283,13 +283,14 @@ class _Audit:
             kept = self.opening(index)
         except NotFound as error:
             return subject, [error.message]
-        if not kept["start_ns"] <= start_ns < stop_ns <= kept["stop_ns"]:
+        by_ns, came, came_ns = account.moved(kept.get("session", ""), index, body["time_ns"])
+        if not kept["start_ns"] <= start_ns - by_ns < stop_ns - by_ns <= kept["stop_ns"]:
             why.append("it reaches out of its segment")
         why += account.refuses(self)
         why += account.closed(start_ns, stop_ns)
         if account.erases(kept["segment"]):
             why.append("its segment was to be erased")
-        why += account.in_review(start_ns, stop_ns, index, body["time_ns"], self.now_ns)
+        why += account.in_review(start_ns, stop_ns, came, came_ns, self.now_ns)
         why += account.unlawful(self.laws(), start_ns, stop_ns, sound)
         if not set(sample["consents"]) <= account.consents.keys():
             why.append("it rests on a consent that its person never gave")
@@ -351,6 +352,8 @@ class _Account:
     reviewed: list[tuple[int, frozenset[str]]] = field(default_factory=list)  # index, days
     zones: dict[str, dict[str, Any]] = field(default_factory=dict)
     permits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # What was recorded without the time, by session: entry, its time, by how much it was moved.
+    moves: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
 
     def hear_of_death(self, kind: str) -> None:
         """Counts the attestations of a death; who attested need not be shown."""
@@ -400,6 +403,15 @@ class _Account:
             self.permits[said["permit"]] = dict(said)
         elif kind == "permit_revoked":
             self._end(self.permits, said["permit"], said["stop_ns"])
+        elif kind == "session_placed":
+            move = (index, body["time_ns"], said["by_ns"])
+            self.moves.setdefault(said["session"], []).append(move)
+
+    def moved(self, session: str, index: int, stored_ns: int) -> tuple[int, int, int]:
+        """How far what entry `index` stored was moved since, by which entry at last, and when."""
+        since = [each for each in self.moves.get(session, ()) if each[0] > index]
+        by_ns = sum(each[2] for each in since)
+        return (by_ns, *since[-1][:2]) if since else (0, index, stored_ns)
 
     def _orders(self, scope: str) -> list[dict[str, Any]]:
         return [order for order in self.erasures.values() if order["scope"] == scope]
@@ -465,14 +477,14 @@ class _Account:
                 yield f"it touches what is {words}"
 
     def in_review(
-        self, start_ns: int, stop_ns: int, index: int, stored_ns: int, now_ns: int
+        self, start_ns: int, stop_ns: int, index: int, came_ns: int, now_ns: int
     ) -> Iterator[str]:
         """Whether its wearer had time left to keep it back: a window after its days and arrival."""
         for day in range(start_ns // DAY_NS, (stop_ns - 1) // DAY_NS + 1):
             name = datetime.fromtimestamp(day * DAY_NS // 10**9, UTC).date().isoformat()
             if any(at > index and name in days for at, days in self.reviewed):
                 continue
-            if now_ns < max((day + 1) * DAY_NS, stored_ns) + self.window_days * DAY_NS:
+            if now_ns < max((day + 1) * DAY_NS, came_ns) + self.window_days * DAY_NS:
                 yield "its review window is still open"
                 return
 

@@ -60,8 +60,9 @@ OF_PERSON = (
     (estate.stops, estate.stops.c.person),
     (personal, personal.c.person),
 )
-# Entries that leave a person's own rows as they were.
-_QUIET = ("read", "emulated")
+# Entries that leave a person's own rows as they were; recovery finds by the log what footage that
+# came, or was placed anew, did to the review of its days.
+_QUIET = ("read", "emulated", "session_placed")
 
 
 class Journal:

@@ -4,14 +4,18 @@ A record that knew the time is placed by itself. One that did not, by its sessio
 a session in which no record knew it, by the device's next one. If that one's boot clock went on, it
 is the same clock. If it began anew, the session ended at the latest there: it is placed as if power
 had come back at once. What the device signed is never changed. Only where the catalogue places it
-is, as more comes to be known.
+is, as more comes to be known; the log says so each time, in the same transaction.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from firsthand import log
+from firsthand.consent import people
 from firsthand.consent.capture import review
 from firsthand.consent.tables import devices
 from firsthand.db import metadata
@@ -33,11 +37,32 @@ sessions = sa.Table(
 )
 BATCH = 1000  # records read at once
 TOLD = ("rtc", "ntp", "gps")  # by a clock that runs while the device is off, or from outside
+MOVED = "session_placed"  # the entry of the log that says so
+
+
+@dataclass(frozen=True)
+class Said:
+    """Where the log says that a segment lies, and the entry that put it there."""
+
+    start_ns: int
+    stop_ns: int
+    index: int
+    time_ns: int
 
 
 def told(record: Record) -> bool:
     """Whether the device knew the time when it made this record."""
     return record.wall_quality in TOLD and record.wall_ns_start > 0
+
+
+def session_of(record: Record) -> str:
+    """How the log names the session of a record that it may have to place anew; else empty.
+
+    It tells no name of a device, as an auditor gets to read it.
+    """
+    if told(record) or not record.boot_ns_end:
+        return ""
+    return _name(record.device, record.session)
 
 
 def interval(connection: Connection, record: Record, now_ns: int) -> tuple[int, int]:
@@ -68,6 +93,14 @@ def learn(connection: Connection, record: Record, now_ns: int) -> tuple[int, int
     bounds = interval(connection, record, now_ns)
     if not record.boot_ns_end:
         return bounds  # only its number was taken before a cut: it says nothing of any clock
+    for moved, by_ns in _learn(connection, record, now_ns):
+        _move(connection, record.person, moved, by_ns, now_ns)
+    return interval(connection, record, now_ns)
+
+
+def _learn(connection: Connection, record: Record, now_ns: int) -> list[tuple[sa.Row, int]]:
+    """Notes what a record tells of its session; the sessions that lie elsewhere by it, how far."""
+    moves: list[tuple[sa.Row, int]] = []
     held = _find(connection, record)
     if told(record):
         zero_ns, knows = record.wall_ns_start - record.boot_ns_start, True
@@ -97,10 +130,10 @@ def learn(connection: Connection, record: Record, now_ns: int) -> tuple[int, int
         names = ["first_seq", "begun_ns", "zero_ns", "told"] + ([] if knows else ["boot_ns"])
         if any(getattr(held, name) != changes[name] for name in names):
             connection.execute(_where(sessions.update(), held).values(**changes))
-        _move(connection, held, zero_ns - held.zero_ns, now_ns)
+        moves.append((held, zero_ns - held.zero_ns))
     if held is None or held.zero_ns != zero_ns or held.begun_ns > record.boot_ns_start:
-        _settle_before(connection, record.device, record.seq, record.session, now_ns)
-    return interval(connection, record, now_ns)
+        moves += _settle_before(connection, record.device, record.seq, record.session)
+    return [(moved, by_ns) for moved, by_ns in moves if by_ns]
 
 
 def forget(connection: Connection, person: str) -> None:
@@ -109,22 +142,83 @@ def forget(connection: Connection, person: str) -> None:
     connection.execute(sessions.delete().where(sessions.c.device.in_(mine)))
 
 
+def said(connection: Connection, person: str) -> dict[str, Said]:
+    """Where the log says that a person's segments lie whose device did not know the time, by id."""
+    moved: dict[str, tuple[int, int, int]] = {}  # by how much so far, by which entry, and when
+    found: dict[str, tuple[str, int, Said]] = {}
+    for entry in log.read(connection, person):
+        told_ = entry.private or {}
+        session = told_.get("session", "")
+        by_ns = moved.get(session, (0, 0, 0))[0]
+        if entry.kind == MOVED and session:
+            moved[session] = by_ns + told_["by_ns"], entry.index, entry.time_ns
+        elif entry.kind.endswith("_stored") and session:
+            bounds = told_["start_ns"], told_["stop_ns"]
+            found[told_["segment"]] = session, by_ns, Said(*bounds, entry.index, entry.time_ns)
+    for segment, (session, before_ns, first) in found.items():
+        by_ns, index, time_ns = moved.get(session, (0, 0, 0))
+        if index > first.index:
+            bounds = first.start_ns + by_ns - before_ns, first.stop_ns + by_ns - before_ns
+            found[segment] = session, before_ns, Said(*bounds, index, time_ns)
+    return {segment: last for segment, (_, _, last) in found.items()}
+
+
+def restore(connection: Connection) -> dict[str, Said]:
+    """Puts all that the log places where it says, as after a recovery; returns what that is."""
+    found: dict[str, Said] = {}
+    for person in people.listed(connection):
+        found |= said(connection, person.id)
+    for id_, _, at_ns in _all(connection, _untold()):
+        if id_ in found and found[id_].start_ns != at_ns:
+            bounds = {"start_ns": found[id_].start_ns, "stop_ns": found[id_].stop_ns}
+            change = segments.update().where(segments.c.id == id_)
+            connection.execute(change.values(**bounds))
+    return found
+
+
 def rebuild(connection: Connection, now_ns: int) -> None:
-    """Places all records anew from what they say, as after a recovery."""
-    connection.execute(sessions.delete())
-    known: set[tuple[str, str]] = set()  # sessions that know the time: one record of them is enough
+    """Places all records anew, as after a recovery: as the log says, else by what they say."""
+    placed = restore(connection)
+    known = _seed(connection, placed)
     for _, record, _ in _all(connection):
-        session = record.device, record.session
-        if session not in known:
-            learn(connection, record, now_ns)
+        key = record.device, record.session
+        if key not in known:
+            _learn(connection, record, now_ns)
         if told(record):
-            known.add(session)
+            known.add(key)  # one record of them is enough
+    moves: dict[tuple[str, str, str], int] = {}
     for id_, record, at_ns in _all(connection, _untold()):
         start_ns, stop_ns = interval(connection, record, now_ns)
         if start_ns != at_ns:
+            if id_ in placed:
+                moves[record.person, record.device, record.session] = start_ns - at_ns
             change = segments.update().where(segments.c.id == id_)
             connection.execute(change.values(start_ns=start_ns, stop_ns=stop_ns))
-            _arrive(connection, segments.c.id == id_, now_ns)
+            _arrive(connection, segments.c.id == id_, log.now(connection, now_ns))
+    for (person, device, session), by_ns in moves.items():
+        _note(connection, person, _name(device, session), by_ns, now_ns)
+
+
+def _seed(connection: Connection, placed: dict[str, Said]) -> set[tuple[str, str]]:
+    """Begins anew what is known of sessions, with those that the log places; returns these."""
+    connection.execute(sessions.delete())
+    found: dict[tuple[str, str], tuple[int, int, int, bool]] = {}
+    zeros: dict[tuple[str, str], int] = {}
+    for id_, record, at_ns in _all(connection):
+        if not record.boot_ns_end:
+            continue
+        key = record.device, record.session
+        begun_ns, boot_ns = record.boot_ns_start, record.boot_ns_end
+        first, begun, boot, knows = found.get(key, (record.seq, begun_ns, boot_ns, False))
+        bounds = min(begun, begun_ns), max(boot, boot_ns)
+        found[key] = min(first, record.seq), *bounds, knows or told(record)
+        if id_ in placed:
+            zeros[key] = at_ns - begun_ns
+    for key, zero_ns in zeros.items():
+        names = ("device", "session", "first_seq", "begun_ns", "boot_ns", "told")
+        row = dict(zip(names, (*key, *found[key]), strict=True))
+        connection.execute(sessions.insert().values(zero_ns=zero_ns, **row))
+    return set(zeros)
 
 
 def _all(
@@ -169,9 +263,9 @@ def _by(after: sa.Row, reach_ns: int) -> int:
 
 
 def _settle_before(
-    connection: Connection, device: str, seq: int, session: str, now_ns: int
-) -> None:
-    """Moves the sessions before one that was placed, back to the first that knows the time."""
+    connection: Connection, device: str, seq: int, session: str
+) -> Iterator[tuple[sa.Row, int]]:
+    """The sessions before one that was placed, back to the first that knows the time."""
     for held in _before(connection, device, seq, session):
         after = _next(connection, device, held.first_seq, held.session)
         if held.told or after is None:
@@ -180,21 +274,33 @@ def _settle_before(
         if zero_ns == held.zero_ns:
             return
         connection.execute(_where(sessions.update(), held).values(zero_ns=zero_ns))
-        _move(connection, held, zero_ns - held.zero_ns, now_ns)
+        yield held, zero_ns - held.zero_ns
 
 
-def _move(connection: Connection, held: sa.Row, by_ns: int, now_ns: int) -> None:
-    if by_ns:
-        where = (
-            (segments.c.device == held.device)
-            & (segments.c.seq >= held.first_seq)
-            & (segments.c.session == held.session)
-            & _untold()
-        )
-        columns = segments.c.start_ns, segments.c.stop_ns
-        change = segments.update().where(where)
-        connection.execute(change.values({each: each + by_ns for each in columns}))
-        _arrive(connection, where, now_ns)
+def _move(connection: Connection, person: str, held: sa.Row, by_ns: int, now_ns: int) -> None:
+    """Moves all of a session that did not know the time; the log says so first."""
+    _note(connection, person, _name(held.device, held.session), by_ns, now_ns)
+    where = (
+        (segments.c.device == held.device)
+        & (segments.c.seq >= held.first_seq)
+        & (segments.c.session == held.session)
+        & _untold()
+    )
+    columns = segments.c.start_ns, segments.c.stop_ns
+    change = segments.update().where(where)
+    connection.execute(change.values({each: each + by_ns for each in columns}))
+    _arrive(connection, where, log.now(connection, now_ns))
+
+
+def _note(connection: Connection, person: str, session: str, by_ns: int, now_ns: int) -> None:
+    found = people.find(connection, person)
+    if found.salt is not None:
+        private = {"session": session, "by_ns": by_ns}
+        people.note(connection, MOVED, found, now_ns, private=private)
+
+
+def _name(device: str, session: str) -> str:
+    return hashlib.sha256(f"{device}/{session}".encode()).hexdigest()[:32]
 
 
 def _arrive(connection: Connection, where: sa.ColumnElement[bool], now_ns: int) -> None:

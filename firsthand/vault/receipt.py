@@ -20,7 +20,8 @@ def receipt_for(
 ) -> dict[str, Any]:
     """The signed receipt, "stored" or "refused", of the record with this hash and entry of the log.
 
-    A record without parts has no object, and its receipt names none.
+    A record without parts has no object, and its receipt names none. Its time is the log's, which a
+    clock that was put back does not change: the review of a day begins by it.
     """
     receipt = Receipt(
         kind=kind,
@@ -32,7 +33,7 @@ def receipt_for(
         object_size=record.object_size,
         log_index=index,
         log_root=log.root(connection, index + 1).hex(),
-        time_ns=vault.now_ns(),
+        time_ns=log.now(connection, vault.now_ns()),
         reason=reason,
     )
     return sign_receipt(receipt, vault.keyring.log_key())

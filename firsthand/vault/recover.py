@@ -69,7 +69,7 @@ def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) ->
         if progress is not None:
             progress(number, len(slips))
     with vault.db.write() as connection:
-        _arrivals(connection)
+        _arrivals(connection, place.restore(connection))
     for step in (_forgettings, _forks):
         step(vault, done)
     _erasures(vault, done)
@@ -77,6 +77,8 @@ def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) ->
         for slip in instead:
             _put_in_place(connection, slip)
         place.rebuild(connection, vault.now_ns())
+        for person in {order.person for order in erasure.open_orders(connection)}:
+            hide_anew(connection, person)
         fleet.greet(connection, vault.now_ns())
     with vault.db.read() as connection:
         log.verify(connection)
@@ -185,9 +187,6 @@ def _segment(vault: Vault, connection: Connection, slip: dict[str, Any], done: R
             raise NotFound(f"segment {held['id']} has lost its object")
         values = held | {"record": slip["envelope"]["record"]}
         catalog.insert(connection, catalog.Segment(**values), listed)
-        if held["kind"] == "segment":
-            bounds = held["start_ns"], held["stop_ns"]
-            review.arrive_within(connection, person.id, *bounds, receipt.time_ns)
         done.segments += 1
     elif known.id == held["id"] and known.record_hash != held["record_hash"]:
         return bool(record.media.get("replaces") == known.record_hash)
@@ -209,17 +208,21 @@ def _put_in_place(connection: Connection, slip: dict[str, Any]) -> None:
     connection.execute(segments.update().where(segments.c.id == held["id"]).values(**values))
 
 
-def _arrivals(connection: Connection) -> None:
+def _arrivals(connection: Connection, placed: dict[str, place.Said]) -> None:
     """Footage that came in after its wearer's last look at the day is in review again.
+
+    So is what was placed there since.
 
     What is kept of a person is not written down anew with each segment; the log's order decides.
     """
-    names = ("person", "start_ns", "stop_ns", "log_index", "receipt")
+    names = ("id", "person", "start_ns", "stop_ns", "log_index", "receipt")
     columns = [segments.c[name] for name in names]
-    held = (segments.c.kind == "segment") & (segments.c.state == "stored")
+    held = (segments.c.kind == "segment") & segments.c.state.in_(catalog.HELD)
     newest: dict[str, dict[str, tuple[int, int]]] = {}
-    for person, *bounds, index, receipt in connection.execute(sa.select(*columns).where(held)):
+    for id_, person, *bounds, index, receipt in connection.execute(sa.select(*columns).where(held)):
         came = (index, receipt["receipt"]["time_ns"])
+        if id_ in placed:
+            came = max(came, (placed[id_].index, placed[id_].time_ns))
         days = newest.setdefault(person, {})
         for day in {catalog.day_of(at_ns) for at_ns in (bounds[0], bounds[1] - 1)}:
             days[day] = max(days.get(day, came), came)

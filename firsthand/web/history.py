@@ -181,6 +181,7 @@ def _words(entry: log.Entry) -> str:
         "trait_taken_back": f"took back what was said: {get('dimension')}",
         "file_keys_given": "footage handed over, sealed to their own key",
         "personal_key_set": "own key registered",
+        "session_placed": "the time of what was recorded without a clock was found",
         "erasure_undone": f"erasure {get('order')} undone",
     }
     return sentences.get(entry.kind, entry.kind.replace("_", " "))

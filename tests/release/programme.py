@@ -21,7 +21,7 @@ from typing import Any
 
 import av
 import numpy as np
-from wearer import NOW_NS, PASSPHRASE, Clock, Made, Wearer
+from wearer import NOW_NS, PASSPHRASE, SECOND_NS, Clock, Made, Wearer
 
 from firsthand import age, auditor, config, log
 from firsthand.consent import people
@@ -104,6 +104,23 @@ class Programme:
             return False
         self.wearers[number].hand_in(self.waiting[number].pop(0))
         return True
+
+    def hand_in_unplaced(self, number: int, session: str) -> str:
+        """A segment of a device that does not know the time, placed by guess; its record's hash."""
+        unknown = {"wall_ns_start": 0, "wall_ns_end": 0, "wall_quality": "none"}
+        boot = {"boot_ns_start": 5 * SECOND_NS, "boot_ns_end": (5 + SEGMENT_S) * SECOND_NS}
+        plain = {"video": film(number * 4), "events": b"\n"}
+        made = self.wearers[number].seal(plain, session=session, **unknown, **boot)
+        self.wearers[number].hand_in(made)
+        return made.record.hash()
+
+    def learn_time(self, number: int, session: str, at_ns: int) -> None:
+        """A record of that session which knows the time: its segment began at at_ns."""
+        boot_ns = (5 + SEGMENT_S) * SECOND_NS
+        wall = {"wall_ns_start": at_ns + SEGMENT_S * SECOND_NS, "wall_ns_end": at_ns + boot_ns}
+        boot = {"boot_ns_start": boot_ns, "boot_ns_end": 2 * boot_ns - SEGMENT_S * SECOND_NS}
+        wearer = self.wearers[number]
+        wearer.hand_in(wearer.seal({}, session=session, reason="stalled", **wall, **boot))
 
     def release(self, run: str, meanwhile: Callable[[], None] | None = None) -> make.Release:
         """Makes the release of a run; `meanwhile` happens between selection and publication."""

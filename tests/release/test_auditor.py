@@ -23,6 +23,7 @@ from firsthand.consent.terms import agreements
 from firsthand.crypto import SigningKey
 from firsthand.errors import Damaged, Refused, WrongKey
 from firsthand.release import bundle, erase, make
+from firsthand.vault import catalog
 from firsthand.vault.erase import carry_out
 from firsthand.vault.proof import export
 
@@ -36,6 +37,35 @@ def made() -> Iterator[Programme]:
 
 def ana(made: Programme, connection) -> people.Person:
     return people.find(connection, made.people[0].id)
+
+
+THEN_NS = NOW_NS - 2 * DAY_NS
+
+
+def move(made: Programme, look: bool = True) -> None:
+    """Ana's device records without the time, then learns that it was THEN_NS.
+
+    She has looked at both days, and looks again unless told not to.
+    """
+    made.hand_in_unplaced(0, "dark")
+    for day in ("2026-10-30", "2026-11-01"):
+        with made.vault.db.write() as connection:
+            review.arrive(connection, made.people[0].id, day, NOW_NS)
+            review.reviewed(connection, ana(made, connection), [day], NOW_NS)
+    made.learn_time(0, "dark", THEN_NS)
+    if look:
+        with made.vault.db.write() as connection:
+            review.reviewed(connection, ana(made, connection), now_ns=NOW_NS)
+
+
+def starts(release: make.Release) -> set[int]:
+    assert release.manifest is not None
+    return {
+        sample["start_ns"]
+        for entry in release.manifest["manifest"]["people"]
+        for shard in entry["shards"]
+        for sample in shard["samples"]
+    }
 
 
 def wait(made: Programme, days: float) -> None:
@@ -147,6 +177,30 @@ def strike_out_what_was_kept_back(made: Programme, patch) -> None:
         connection.execute(tables.withholds.delete())
 
 
+def move_into_what_is_kept_back(made: Programme, patch) -> None:
+    """A withhold of a time at which nothing lay before footage without a clock was placed there."""
+    with made.vault.db.write() as connection:
+        person = ana(made, connection)
+        withhold.withhold(connection, person, THEN_NS, THEN_NS + SECOND_NS, NOW_NS)
+    move(made)
+    patch.setattr(closed.withhold, "of", lambda connection, person: [])
+
+
+def do_not_wait_after_a_move(made: Programme, patch) -> None:
+    move(made, look=False)  # to a day that had been looked at
+    patch.setattr(review, "open_days", lambda connection, person, now_ns: [])
+
+
+def move_past_the_log(made: Programme, patch) -> None:
+    """Somebody places footage elsewhere in the database, past the program and its log."""
+    with made.vault.db.write() as connection:
+        table = catalog.segments
+        mine = (table.c.person == made.people[0].id) & (table.c.start_ns == NOW_NS)
+        columns = table.c.start_ns, table.c.stop_ns
+        change = table.update().where(mine)
+        connection.execute(change.values({each: each - 60 * SECOND_NS for each in columns}))
+
+
 def die(made: Programme, patch) -> None:
     with made.vault.db.write() as connection:
         for number, who in enumerate(("bea", "cem")):
@@ -184,6 +238,9 @@ WRONGS = {
     go_where_no_picture_may_be_taken: "no picture may be taken there",
     import_consents: "no consent holds for fh:train-general-model",
     strike_out_what_was_kept_back: "it touches what is withheld",
+    move_into_what_is_kept_back: "it touches what is withheld",
+    do_not_wait_after_a_move: "its review window is still open",
+    move_past_the_log: "it reaches out of its segment",
     die: "its person's death was attested",
     listen_without_law: "no current and reviewed law allows its sound",
 }
@@ -205,7 +262,8 @@ def test_c5_consents_that_were_put_into_the_database_past_the_log_are_found(made
     assert {breach.partition(": ")[2] for breach in told["breaches"]} == {WRONGS[import_consents]}
 
 
-WHOLE = [wrong for wrong in WRONGS if wrong not in (import_consents, strike_out_what_was_kept_back)]
+PAST_THE_LOG = (import_consents, strike_out_what_was_kept_back, move_past_the_log)
+WHOLE = [wrong for wrong in WRONGS if wrong not in PAST_THE_LOG]
 
 
 @pytest.mark.parametrize("wrong", WHOLE, ids=lambda wrong: wrong.__name__)
@@ -282,6 +340,52 @@ def test_c3_what_is_kept_back_at_a_frames_edge_takes_the_whole_second(made, offs
     assert mine in ([(0, SECOND_NS)], [(SECOND_NS, 2 * SECOND_NS)], [])
     taken = (edge_ns - 1 - NOW_NS, edge_ns + 1 - NOW_NS)
     assert all(stop <= taken[0] or start >= taken[1] for start, stop in mine)
+
+
+# --- footage without a clock, placed anew
+
+
+@pytest.mark.fault("D16")
+def test_d16_footage_that_was_placed_anew_is_judged_where_it_lies_at_the_release(made):
+    made.hand_in_unplaced(0, "dark")
+    with made.vault.db.read() as connection:
+        guessed_ns = catalog.of_person(connection, made.people[0].id)[0].start_ns
+    with made.vault.db.write() as connection:
+        review.reviewed(connection, ana(made, connection), now_ns=NOW_NS)
+    before = made.release(made.run)
+    assert starts(before) & {guessed_ns, THEN_NS} == {guessed_ns}
+    assert made.audit(before.id)["breaches"] == []
+    made.learn_time(0, "dark", THEN_NS)
+    with made.vault.db.write() as connection:
+        review.reviewed(connection, ana(made, connection), now_ns=NOW_NS)
+        withhold.withhold(connection, ana(made, connection), guessed_ns, guessed_ns + 1, NOW_NS)
+    after = made.release(made.run)
+    assert starts(after) & {guessed_ns, THEN_NS} == {THEN_NS}
+    # Each by what the log had said by then: a release from before is not judged by what came later.
+    assert made.audit(before.id)["breaches"] == []
+    told = made.audit(after.id)
+    assert told["breaches"] == []
+    assert made.check_bytes(after) == told["samples"]
+
+
+@pytest.mark.fault("D16")
+def test_d16_what_was_kept_back_of_the_time_to_which_footage_is_moved_holds_for_it(made):
+    move_into_what_is_kept_back(made, NoPatch())
+    release = made.release(made.run)
+    assert starts(release) & {THEN_NS, THEN_NS + SECOND_NS} == {THEN_NS + SECOND_NS}
+    assert made.audit(release.id)["breaches"] == []
+
+
+@pytest.mark.fault("D16")
+def test_d16_a_move_that_the_bundle_leaves_out_counts_as_missing(made):
+    move(made)
+    release = made.release(made.run)
+    given, (entries, note) = bundle.make(made.vault, release.id), made.entries()
+    key = str(made.vault.keyring.log_key().public)
+    (index,) = [at for at in given["openings"] if b"session_placed" in entries[int(at)]]
+    del given["openings"][index]
+    told = auditor.audit_release(given, entries, note, key)
+    assert f"log entry {index} is not opened by the bundle" in told["breaches"][0]
 
 
 # --- a bundle, a log or a manifest that was tampered with

@@ -29,6 +29,7 @@ from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, text
 from firsthand.errors import NotFound, Refused, Usage
 from firsthand.monitor import Seen
+from firsthand.release.trace import records_in
 from firsthand.tlog import log_name, open_checkpoint
 from firsthand.vault import audit, catalog, erase, recover
 from firsthand.vault.vault import Vault
@@ -57,6 +58,9 @@ class Lives(RuleBasedStateMachine):
         self.runs = [self.made.run]
         self.seen: list[Seen] = []
         self.backup: Path | None = None
+        self.unplaced: dict[int, list[str]] = {0: [], 1: []}  # sessions without the time
+        self.sessions = 0
+        self.anew: set[str] = set()  # records of footage that came without the time
 
     # --- people
 
@@ -162,6 +166,22 @@ class Lives(RuleBasedStateMachine):
     @rule(number=who)
     def hand_in(self, number: int) -> None:
         self.made.hand_in(number)
+
+    @rule(number=who)
+    def hand_in_unplaced(self, number: int) -> None:
+        """Footage of a device that does not know the time."""
+        if self.made.vault.person(self.made.people[number].id).status == "active":
+            self.sessions += 1
+            self.unplaced[number].append(f"dark{self.sessions}")
+            self.anew.add(self.made.hand_in_unplaced(number, self.unplaced[number][-1]))
+
+    @rule(number=who, at_ns=edges, look=st.booleans())
+    def learn_time(self, number: int, at_ns: int, look: bool) -> None:
+        """It learns the time: that footage, and what came before it, is placed anew."""
+        if self.unplaced[number]:
+            self.made.learn_time(number, self.unplaced[number].pop(), at_ns)
+            if look:
+                self.look(number)
 
     @rule(number=who, bounds=intervals, segment=st.booleans())
     def erase(self, number: int, bounds: tuple[int, int], segment: bool) -> None:
@@ -373,6 +393,7 @@ class Lives(RuleBasedStateMachine):
         assert told["samples"] == self.made.check_bytes(release) > 0
         counted["releases"] += 1
         counted["samples"] += told["samples"]
+        counted["placed anew"] += len(self.anew & records_in(release.manifest))
         self.keep_checkpoint()
 
     def keep_checkpoint(self) -> None:

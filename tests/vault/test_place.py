@@ -5,6 +5,7 @@ import itertools
 import pytest
 from faults import FULL
 
+from firsthand import log
 from firsthand.consent import erasure
 from firsthand.consent.capture import closed, review
 from firsthand.vault import catalog, erase, place
@@ -25,6 +26,23 @@ def held(vault, person):
 def starts(vault, person):
     """Where each record of a person is placed, by number."""
     return {segment.seq: segment.start_ns for segment in held(vault, person)}
+
+
+def untold(vault, person):
+    return [row for row in held(vault, person) if row.record["wall_quality"] == "none"]
+
+
+def by_log(vault, person):
+    """Where the log says that what did not know the time lies, by segment."""
+    with vault.db.read() as connection:
+        return {key: each.start_ns for key, each in place.said(connection, person.id).items()}
+
+
+def moves(vault, person):
+    """How far the log says that sessions were moved, in order."""
+    with vault.db.read() as connection:
+        entries = log.read(connection, person.id)
+        return [each.private["by_ns"] for each in entries if each.kind == "session_placed"]
 
 
 def minutes(device, session, first, count, plain=None, **changes):
@@ -69,6 +87,7 @@ def test_d16_four_boots_in_1970_fall_into_place_in_whatever_order_they_come(
             for each in made[place_]:
                 device.hand_in(each)
         found.add(tuple(at - clock.now_ns for _, at in sorted(starts(vault, person).items())))
+        assert by_log(vault, person) == {row.id: row.start_ns for row in untold(vault, person)}
     (one,) = found
     boot_ns = -5 * SECOND_NS  # of the last: its second record knew the time, 65 s after
     last = [0, MINUTE_NS]
@@ -76,6 +95,47 @@ def test_d16_four_boots_in_1970_fall_into_place_in_whatever_order_they_come(
     before = [at + boot_ns - 2 * MINUTE_NS for at in third]
     first = [at + boot_ns - 2 * MINUTE_NS for at in before]
     assert list(one) == [*first, *before, *third, *last]
+
+
+def test_the_log_says_where_footage_was_and_how_far_it_was_moved(vault, person, device, clock):
+    device.hand_in(device.seal(session="a", **UNKNOWN))
+    (guessed,) = untold(vault, person)
+    assert by_log(vault, person) == {guessed.id: guessed.start_ns}
+    assert moves(vault, person) == []
+    device.hand_in(device.seal(start_s=60, session="a"))
+    (told,) = untold(vault, person)
+    assert moves(vault, person) == [told.start_ns - guessed.start_ns] != [0]
+    assert by_log(vault, person) == {told.id: told.start_ns}
+    device.hand_in(device.seal(start_s=120, session="a", **UNKNOWN))  # needs no move any more
+    assert len(moves(vault, person)) == 1
+    assert by_log(vault, person) == {row.id: row.start_ns for row in untold(vault, person)}
+
+
+def test_a_move_and_its_entry_are_there_together_or_not_at_all(vault, person, device, monkeypatch):
+    device.hand_in(device.seal(session="a", **UNKNOWN))
+    before, (guessed,) = by_log(vault, person), held(vault, person)
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, "_arrive", crash)  # after entry and rows
+        with pytest.raises(KeyboardInterrupt):
+            device.hand_in(device.seal({}, start_s=60, session="a", reason="stalled"))
+    assert (by_log(vault, person), moves(vault, person)) == (before, [])
+    assert held(vault, person) == [guessed]
+
+
+def test_the_log_names_no_device_to_whoever_reads_an_opening(vault, person, device):
+    device.hand_in(device.seal(session="a", **UNKNOWN))
+    device.hand_in(device.seal({}, start_s=60, session="a", reason="stalled"))
+    with vault.db.read() as connection:
+        told = [each.private for each in log.read(connection, person.id) if "_stored" in each.kind]
+        told += [
+            each.private for each in log.read(connection, person.id) if each.kind == place.MOVED
+        ]
+    assert len(told) == 3
+    assert device.id not in str(told)
 
 
 def test_what_was_signed_stays_as_it_was(vault, person, device):

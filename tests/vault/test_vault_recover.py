@@ -16,7 +16,7 @@ from faults import Tally
 from firsthand import config, enrolment, log
 from firsthand.capture import Law
 from firsthand.consent import ask, erasure, people
-from firsthand.consent.capture import law, withhold
+from firsthand.consent.capture import law, review, withhold
 from firsthand.consent.estate import directive
 from firsthand.consent.figures import traits
 from firsthand.consent.money import formula, ledger, statement
@@ -463,3 +463,73 @@ def test_law_ledger_and_what_is_to_be_after_death_are_those_of_today(vault, pers
             assert ledger.credit_hours(connection, person, "2026-11-01", 3600, now_ns) is None
             assert statement.verify(connection)["transactions"] == 1
     vault.close()
+
+
+@pytest.mark.fault("D16")
+@pytest.mark.fault("S6")
+@pytest.mark.parametrize("backup", ["before the move", "none"])
+def test_d16_footage_lies_after_a_recovery_where_the_log_placed_it(
+    vault, person, device, clock, tmp_path, backup
+):
+    """Also where the record that told the time is erased, or none ever told it."""
+    unknown = {"wall_ns_start": 0, "wall_ns_end": 0, "wall_quality": "none"}
+    for session in ("told", "erased", "never"):
+        device.hand_in(device.seal({"video": b"1"}, 0, session=session, **unknown))
+        clock.now_ns += 3600 * 10**9
+    back_up(vault, tmp_path / "old.db")
+    gone = device.seal({"video": b"2"}, -86_400, session="erased", **boot(65))
+    for made in (gone, device.seal({"video": b"3"}, -2 * 86_400, session="told", **boot(65))):
+        device.hand_in(made)
+    with vault.db.write() as connection:
+        row = catalog.find_record(connection, device.id, gone.record.seq)
+        order = erasure.order(connection, person, None, vault.now_ns(), segments=[row.id])
+        for day in review.open_days(connection, person.id, vault.now_ns()):
+            review.reviewed(connection, person, [day.day], vault.now_ns())
+    carry_out(vault, order, {row.id})
+    device.hand_in(device.seal({"video": b"4"}, 120, session="late"))
+    before, open_before, size = places(vault, person), in_review(vault, person), log_size(vault)
+    assert len({at // DAY_NS for at in before.values()}) == 3
+    assert open_before == {"2026-11-01"}
+    clock.now_ns += DAY_NS
+    put_back(vault, tmp_path / "old.db" if backup != "none" else None)
+    again = recovered(vault)
+    assert places(again, person) == before
+    assert in_review(again, person) == open_before
+    assert log_size(again) - size == 1  # the erasure; nothing was moved
+    again.close()
+
+
+@pytest.mark.fault("D16")
+def test_d16_an_erasure_that_is_replayed_takes_what_lies_there_now(
+    vault, person, device, clock, tmp_path
+):
+    """What had lain there by guess, and was placed elsewhere since, is not destroyed with it."""
+    unknown = {"wall_ns_start": 0, "wall_ns_end": 0, "wall_quality": "none"}
+    device.hand_in(device.seal({"video": b"1"}, 0, session="dark", **unknown))
+    ((seq, guessed_ns),) = places(vault, person).items()
+    device.hand_in(device.seal({}, -2 * 86_400, session="dark", reason="stalled", **boot(65)))
+    erase(vault, person, (guessed_ns, guessed_ns + 1))
+    put_back(vault, None)
+    again = recovered(vault)
+    assert places(again, person).keys() == {seq}
+    again.close()
+
+
+def boot(start_s: int) -> dict[str, int]:
+    return {"boot_ns_start": start_s * 10**9, "boot_ns_end": (start_s + 60) * 10**9}
+
+
+def places(vault: Vault, person: people.Person) -> dict[int, int]:
+    """Where each segment lies, by number."""
+    with vault.db.read() as connection:
+        return {row.seq: row.start_ns for row in catalog.of_person(connection, person.id)}
+
+
+def in_review(vault: Vault, person: people.Person) -> set[str]:
+    with vault.db.read() as connection:
+        return {day.day for day in review.open_days(connection, person.id, vault.now_ns())}
+
+
+def log_size(vault: Vault) -> int:
+    with vault.db.read() as connection:
+        return log.size(connection)

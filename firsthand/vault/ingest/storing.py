@@ -51,7 +51,9 @@ def store(
     segment = people.new_id("s", 8)
     start_ns, stop_ns = when.learn(connection, record, vault.now_ns())
     day = catalog.day_of(start_ns)
-    private = {"segment": segment, "start_ns": start_ns, "stop_ns": stop_ns}
+    private: dict[str, Any] = {"segment": segment, "start_ns": start_ns, "stop_ns": stop_ns}
+    if session := when.session_of(record):
+        private["session"] = session  # by which the log can say that it was placed anew
     index = people.note(
         connection, f"{record.kind}_stored", person, vault.now_ns(), private=private, record=digest
     )
@@ -85,7 +87,8 @@ def store(
     )
     catalog.insert(connection, held, listed)
     if record.kind == "segment":
-        review.arrive_within(connection, person.id, start_ns, stop_ns, vault.now_ns())
+        came_ns = receipt["receipt"]["time_ns"]
+        review.arrive_within(connection, person.id, start_ns, stop_ns, came_ns)
     # What an order names that can still be undone is taken in, and hidden with the rest.
     hidden.take_in(connection, person.id)
     quota.note(connection, record.device, record.object_size, vault.now_ns())
