@@ -16,11 +16,12 @@ from firsthand.capture import spans
 from firsthand.consent import people
 from firsthand.consent.capture import bystanders, withhold, zones
 from firsthand.consent.capture.review import DAY_NS
+from firsthand.consent.liability import agreement
 from firsthand.errors import Usage
 from firsthand.vault.catalog import segments
 
 # From the weakest to the strongest: of what holds at once, the last counts.
-RANKS = ("unknown", "gap", "recorded", "deleted", "place", "held", "withheld")
+RANKS = ("unknown", "gap", "recorded", "quarantined", "deleted", "place", "held", "withheld")
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,14 @@ def _known(
     query = sa.select(*columns, reason).where(
         segments.c.person == person.id, segments.c.start_ns < stop_ns, segments.c.stop_ns > start_ns
     )
+    alone = agreement.quarantined(connection, person, start_ns, stop_ns)
     for row in connection.execute(query):
         kind = _kind(row.kind, row.state, row.reason or "")
         if kind:
             yield row.start_ns, row.stop_ns, kind
+        if kind == "recorded":  # only what is there can be in quarantine
+            for begin, end in alone:
+                yield max(begin, row.start_ns), min(end, row.stop_ns), "quarantined"
     for kept in withhold.of(connection, person.id):
         yield kept.start_ns, kept.stop_ns, "withheld"
     for held in bystanders.held(connection, person.id):
