@@ -46,7 +46,7 @@ SILENT = {
     *("personal_key_set", "file_keys_given", "wanted", "pause_asked", "ledger_posted"),
     *("directive_set", "directive_used", "death_attested", "death_denied", "employer_named"),
     *("trait_said", "trait_taken_back", "decision_reviewed"),
-    *("incident_noted", "counsel_told", "freeing_reviewed"),
+    *("incident_noted", "counsel_told", "freeing_reviewed", "data_valued"),
 }
 TELLING = {
     *("consent_given", "consent_withdrawn", "consent_expired", "person_withdrawn"),

@@ -182,6 +182,7 @@ def _words(entry: log.Entry) -> str:
         "quarantine_freed": "footage let out of quarantine",
         "freeing_reviewed": f"{get('reviewer')} let it out",
         "incident_noted": f"{get('noted_by')} noted an incident ({get('kind')}): {get('words')}",
+        "data_valued": f"{get('who')} asked what the people of release {get('release')} add",
         "counsel_told": f"{get('who')} took out what counsel asks for: {get('why')}",
         "trait_said": f"said of themselves: {get('dimension')}",
         "trait_taken_back": f"took back what was said: {get('dimension')}",
