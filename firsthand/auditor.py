@@ -46,6 +46,7 @@ SILENT = {
     *("personal_key_set", "file_keys_given", "wanted", "pause_asked", "ledger_posted"),
     *("directive_set", "directive_used", "death_attested", "death_denied", "employer_named"),
     *("trait_said", "trait_taken_back", "decision_reviewed"),
+    *("incident_noted", "counsel_told", "freeing_reviewed", "data_valued"),
 }
 TELLING = {
     *("consent_given", "consent_withdrawn", "consent_expired", "person_withdrawn"),
@@ -54,6 +55,7 @@ TELLING = {
     *("erasure_ordered", "erasure_undone", "session_placed"),
     *("review_window_set", "days_reviewed"),
     *("jurisdiction_set", "zone_said", "zone_ended", "work_permitted", "permit_revoked"),
+    *("agreement_signed", "agreement_ended", "quarantine_freed"),
 }
 
 
@@ -212,11 +214,14 @@ class _Audit:
         }
         self.proposal, self.proposed_ns = self._proposal()
         self.approved = self._approved()
-        self.texts = [
+        adopted = [
             (index, body)
             for index, body in enumerate(self.bodies)
             if body["kind"] == "text_adopted"
         ]
+        # What wearers sign is a text of its own kind, and changes no consent.
+        self.texts = [each for each in adopted if _kind_of(each[1]) == "consent"]
+        self.agreements = [each for each in adopted if _kind_of(each[1]) == "agreement"]
         self._accounts: dict[str, _Account] = {}
 
     def run(self) -> Report:
@@ -288,6 +293,7 @@ class _Audit:
             why.append("it reaches out of its segment")
         why += account.refuses(self)
         why += account.closed(start_ns, stop_ns)
+        why += account.unsigned(self, start_ns, stop_ns)
         if account.erases(kept["segment"]):
             why.append("its segment was to be erased")
         why += account.in_review(start_ns, stop_ns, came, came_ns, self.now_ns)
@@ -299,6 +305,14 @@ class _Audit:
     def laws(self) -> list[dict[str, Any]]:
         """The rows of recording law in the log, the latest last."""
         return [body["law"] for body in self.bodies if body["kind"] == "law_added"]
+
+    def reviews(self, key: str, index: int) -> bool:
+        """Whether an access key was a reviewer's when an entry was written."""
+        role = ""
+        for body in self.bodies[:index]:
+            if body.get("key") == key and body["kind"] in ("access_given", "access_revoked"):
+                role = body.get("role", "")
+        return role == "reviewer"
 
     def opening(self, index: int) -> dict[str, Any]:
         """The personal fields of an entry; NotFound if the bundle does not open it."""
@@ -354,6 +368,8 @@ class _Account:
     permits: dict[str, dict[str, Any]] = field(default_factory=dict)
     # What was recorded without the time, by session: entry, its time, by how much it was moved.
     moves: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    signed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    freed: list[tuple[int, str, int, int]] = field(default_factory=list)  # index, key, interval
 
     def hear_of_death(self, kind: str) -> None:
         """Counts the attestations of a death; who attested need not be shown."""
@@ -406,6 +422,15 @@ class _Account:
         elif kind == "session_placed":
             move = (index, body["time_ns"], said["by_ns"])
             self.moves.setdefault(said["session"], []).append(move)
+        elif kind == "agreement_signed":
+            # What is signed reaches no further back than the entry that says so.
+            start_ns = max(said["start_ns"], body["time_ns"])
+            self.signed[said["agreement"]] = said | {"start_ns": start_ns, "index": index}
+        elif kind == "agreement_ended":
+            self._end(self.signed, said["agreement"], said["stop_ns"])
+        elif kind == "quarantine_freed" and self._agreed(body["time_ns"]):
+            stop_ns = min(said["stop_ns"], body["time_ns"])
+            self.freed.append((index, said["key"], said["start_ns"], stop_ns))
 
     def moved(self, session: str, index: int, stored_ns: int) -> tuple[int, int, int]:
         """How far what entry `index` stored was moved since, by which entry at last, and when."""
@@ -475,6 +500,31 @@ class _Account:
         ):
             if any(begin < stop_ns and end > start_ns for begin, end in intervals):
                 yield f"it touches what is {words}"
+
+    def _agreed(self, at_ns: int) -> bool:
+        return any(each["start_ns"] <= at_ns < each["stop_ns"] for each in self.signed.values())
+
+    def unsigned(self, audit: _Audit, start_ns: int, stop_ns: int) -> Iterator[str]:
+        """Whether any of it was recorded without an agreement, and no reviewer freed it."""
+        texts = audit.agreements
+        if not texts or self.place == "sim":
+            return
+        at_ns = max(start_ns, min(text["from_ns"] for _, text in texts))
+        open_to = [
+            (begin, end) for index, key, begin, end in self.freed if audit.reviews(key, index)
+        ]
+        for each in self.signed.values():
+            ends = [
+                text["from_ns"]
+                for index, text in texts
+                if index > each["index"] and text["older"] == "end"
+            ]
+            open_to.append((each["start_ns"], min([each["stop_ns"], *ends])))
+        for begin, end in sorted(open_to):
+            if begin <= at_ns < end:
+                at_ns = end
+        if at_ns < stop_ns:
+            yield "it was recorded while no agreement was in force, and no reviewer freed it"
 
     def in_review(
         self, start_ns: int, stop_ns: int, index: int, came_ns: int, now_ns: int
@@ -549,6 +599,10 @@ def _lives(consent: dict[str, Any], now_ns: int) -> bool:
 def _parts(code: str) -> tuple[str, set[str]]:
     name, _, values = code.partition("=")
     return name, set(values.split(",")) - {""}
+
+
+def _kind_of(text: dict[str, Any]) -> str:
+    return text["data"].get("kind", "consent")
 
 
 def _covers(permission: str, purpose: str) -> bool:

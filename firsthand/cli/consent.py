@@ -1,6 +1,7 @@
 """`firsthand consent`: what a person allowed, what they withhold, and the law of their place."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -48,17 +49,27 @@ def adopt(
     ] = None,
 ) -> None:
     """Put a consent text in force; older consents end as its data says."""
+    new = new_text(version, words, data, "consent")
+    effect = text.check(new)["effect"]
+    with opened() as vault, vault.db.write() as connection:
+        index = text.adopt(connection, new, vault.now_ns())
+    told = {"keep": "stand", "limit": "are limited", "end": "end"}[effect]
+    say(f"text {version} is in force (log entry {index}); consents to older texts {told}")
+
+
+def new_text(version: str, words: Path | None, data: Path | None, kind: str) -> text.Text:
+    """A text of a kind that is shipped, or one's own; Usage if it is of another kind."""
     new = text.read_text(version) if words is None else text.Text(version, _read(words))
     if data is not None:
         try:
             new = text.Text(version, new.words, json.loads(_read(data)))
         except ValueError as error:
             raise Usage(f"{data} is not JSON: {error}") from error
-    effect = text.check(new)["effect"]
-    with opened() as vault, vault.db.write() as connection:
-        index = text.adopt(connection, new, vault.now_ns())
-    told = {"keep": "stand", "limit": "are limited", "end": "end"}[effect]
-    say(f"text {version} is in force (log entry {index}); consents to older texts {told}")
+    if words is not None and kind != "consent" and isinstance(new.data, dict):
+        new = text.Text(version, new.words, {"kind": kind} | new.data)
+    if isinstance(new.data, dict) and new.kind != kind:
+        raise Usage(f"text {version} is no {kind}", f"adopt it with: firsthand {new.kind} adopt")
+    return new
 
 
 @app.command(epilog=exits(10, 13))
@@ -74,10 +85,21 @@ def quiz(
     ] = False,
 ) -> None:
     """Say that you are of age, and show that you understood the text, before you consent."""
+    answer_quiz(person, text.in_force, answers_, of_age, own_hand)
+
+
+def answer_quiz(
+    person: str,
+    words_of: Callable[[text.Connection], text.Text],
+    answers_: str | None,
+    of_age: bool,
+    own_hand: bool,
+) -> None:
+    """Takes the word that a person is of age, and marks their answers to the quiz of a text."""
     with opened() as vault:
         with vault.db.read() as connection:
             found = people.find(connection, person)
-            words = text.in_force(connection)
+            words = words_of(connection)
             known = quizzing.attested(connection, found.id) is not None
         if not known and answers_ is not None and not (of_age and own_hand):
             raise Refused(
@@ -98,9 +120,10 @@ def quiz(
     if not done.passed:
         raise Refused(
             f"{done.right} of {done.asked} are right, which is not enough",
-            'read "firsthand consent text" again, then try once more',
+            f'read "firsthand {words.kind} text" again, then try once more',
         )
-    say(f"{done.right} of {done.asked} are right: {person} may consent to text {words.version}")
+    may = {"consent": "consent to", "agreement": "sign"}[words.kind]
+    say(f"{done.right} of {done.asked} are right: {person} may {may} text {words.version}")
 
 
 @app.command(epilog=exits())

@@ -1,14 +1,18 @@
 """`firsthand figures`: what a programme must know of its people, of no fewer than ten together."""
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from firsthand.cli.nouns import exits, noun
-from firsthand.cli.output import say, show_json, table
+from firsthand.cli.output import progress, say, show_json, table
 from firsthand.cli.vaults import opened
 from firsthand.consent import people
-from firsthand.consent.figures import programme, traits
+from firsthand.consent.access import askers
+from firsthand.consent.figures import programme, traits, valuation
+from firsthand.errors import Usage
 
 app = noun("What a programme must know of its people, of no fewer than ten together.")
 
@@ -47,6 +51,59 @@ def trait(
             now = people.find(connection, found.id)
             traits.say(connection, now, dimension, value, key, vault.now_ns())
     say(f"{person}: {dimension} {value or 'is not said any more'}")
+
+
+@app.command(epilog=exits(10, 12, 13, 14))
+def worth(
+    release: Annotated[str, typer.Argument(metavar="RELEASE", help="Id of the release.")],
+    key: Annotated[
+        str,
+        typer.Option(
+            "--key", envvar="FIRSTHAND_MY_KEY", help="A key of governance.", show_envvar=False
+        ),
+    ] = "",
+    cohorts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV person,cohort by names in the release."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the intervals.")] = 0,
+    json_: Json = False,
+) -> None:
+    """Estimate what each person's data add to foretelling all others, for governance alone.
+
+    Nats saved for each held-out step of others, with a 95 % interval over their held-out days, by
+    leave-one-out on counts: not by the network. It is kept nowhere and never paid.
+    """
+    from firsthand.cli.learn import fetch
+    from firsthand.learn import worth as worths
+    from firsthand.release import make
+
+    if not key:
+        raise Usage("say who you are: --key, or FIRSTHAND_MY_KEY", "see firsthand access give")
+    with opened() as vault, vault.db.write() as connection:
+        asker = askers.by_key(connection, key)
+        persons = make.people_in(connection, release)
+        said = (release, worths.METHOD, persons, vault.now_ns())
+        valuation.begin(connection, asker, *said)
+    chosen = worths.read_cohorts(cohorts) if cohorts else None
+    lives = worths.lives_of(fetch(release), chosen)
+    with progress("worth", 1.0) as move:
+        found = worths.worth(lives, chosen, seed, move)
+    if json_:
+        show_json({"method": worths.METHOD, "units": [asdict(each) for each in found]})
+        return
+    rows = [
+        [
+            each.unit,
+            each.people,
+            each.steps,
+            *(f"{x:+.4f}" for x in (each.nats, each.low, each.high)),
+        ]
+        for each in found
+    ]
+    columns = ["unit", "people", "steps", "nats", "low", "high"]
+    table(columns, rows, right=" ".join(columns[1:]))
+    say(f"by {worths.METHOD}")
 
 
 def _words(value: dict[str, Any] | None) -> list[str]:

@@ -21,6 +21,8 @@ NOUNS = {
     "record": "Record from a camera, a file or a simulated person; carry it home.",
     "serve": "Serve the vault's API and the pages.",
     "consent": "What a person allowed, and what they withhold.",
+    "agreement": "What wearers sign with the organisation, and what lies in quarantine.",
+    "incident": "What happened on the way that somebody may have to answer for.",
     "place": "Where a person says they are, and what may be recorded there.",
     "bystander": "What people who were filmed asked for.",
     "access": "Named keys to the pages: who may come in, and as whom.",

@@ -95,6 +95,13 @@ def listed(connection: Connection) -> list[Release]:
     return [Release(**row._mapping) for row in connection.execute(query)]
 
 
+def people_in(connection: Connection, release: str) -> list[str]:
+    """The ids of those who have a name within a release; NotFound if there is none such."""
+    found = find(connection, release)
+    query = sa.select(names.c.person).where(names.c.release == found.id)
+    return list(connection.scalars(query.order_by(names.c.person)))
+
+
 def name_in(connection: Connection, release: str, person: str) -> str:
     """The name that a person has within a release; NotFound if they are not in it."""
     where = (names.c.release == release) & (names.c.person == person)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from firsthand import forgetting, log, tiles, tlog
 from firsthand.consent import people, tables
+from firsthand.consent.liability import tables as liability
 from firsthand.crypto import VerifyKey
 from firsthand.errors import Damaged, Error, Failed, NotFound
 from firsthand.monitor import BrokenLog, Monitor, Seen, merged
@@ -190,7 +191,8 @@ def _inside(vault: Vault, connection: Connection) -> Iterator[Seen]:
     for row in connection.execute(sa.select(catalog.forgettings)):
         name = "forgotten" if "forgotten" in row.receipt else "receipt"
         yield _of_receipt(f"the receipt of forgetting {row.id}", name, row.receipt, key)
-    for table in (tables.consents, tables.runs, tables.ballots, tables.withholds, tables.erasures):
+    said = [tables.consents, tables.runs, tables.ballots, tables.withholds, tables.erasures]
+    for table in (*said, liability.agreements, liability.freed, liability.incidents):
         last = connection.scalar(sa.select(sa.func.max(table.c.log_index)))
         if last is not None:
             yield Seen(last + 1, None, f"a row of {table.name}", True)

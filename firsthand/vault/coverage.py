@@ -15,11 +15,13 @@ from firsthand.capture import spans
 from firsthand.consent import people
 from firsthand.consent.capture import bystanders, withhold, zones
 from firsthand.consent.capture.review import DAY_NS
+from firsthand.consent.liability import agreement
 from firsthand.errors import Usage
 from firsthand.vault.account import stretches
 
 # From the weakest to the strongest: of what holds at once, the last counts.
-RANKS = ("unknown", "failed", "off", "recorded", "deleted", "place", "held", "withheld")
+RANKS = ("unknown", "failed", "off", "recorded", "quarantined")
+RANKS += ("deleted", "place", "held", "withheld")
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,13 @@ def coverage(connection: Connection, person: people.Person, day: str) -> Coverag
 def _known(
     connection: Connection, person: people.Person, start_ns: int, stop_ns: int
 ) -> Iterator[tuple[int, int, str]]:
+    alone = agreement.quarantined(connection, person, start_ns, stop_ns)
     for each in stretches(connection, person.id, start_ns, stop_ns):
         why = f": {each.reason}" if each.kind in ("off", "failed") and each.reason else ""
         yield each.start_ns, each.stop_ns, each.kind + why
+        if each.kind == "recorded":  # only what is there can be in quarantine
+            for begin, end in alone:
+                yield max(begin, each.start_ns), min(end, each.stop_ns), "quarantined"
     for kept in withhold.of(connection, person.id):
         yield kept.start_ns, kept.stop_ns, "withheld"
     for held in bystanders.held(connection, person.id):

@@ -24,6 +24,7 @@ from firsthand.consent.access import tables as access
 from firsthand.consent.capture import tables as capture
 from firsthand.consent.estate import tables as estate
 from firsthand.consent.figures import tables as figures
+from firsthand.consent.liability import tables as liability
 from firsthand.crypto import canonical, unwrap, wrap
 from firsthand.errors import Damaged, Error, NotFound, WrongKey
 from firsthand.vault import catalog
@@ -58,6 +59,9 @@ OF_PERSON = (
     (estate.directives, estate.directives.c.person),
     (estate.attestations, estate.attestations.c.person),
     (estate.stops, estate.stops.c.person),
+    (liability.agreements, liability.agreements.c.person),
+    (liability.freed, liability.freed.c.person),
+    (liability.incidents, liability.incidents.c.person),
     (personal, personal.c.person),
 )
 # Entries that leave a person's own rows as they were; recovery finds by the log what footage that

@@ -28,6 +28,7 @@ WHY = {
     "erased": "lies where all was to be erased",
     "review": "is still its wearer's alone to review",
     "place": "was taken where no pictures may be",
+    "quarantined": "was recorded while no agreement was in force",
 }
 PIECE = 4 << 20  # bytes of a payload in memory at once
 

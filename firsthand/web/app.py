@@ -21,6 +21,7 @@ from firsthand.errors import Error, Failed, NotFound, Usage
 from firsthand.release import erase
 from firsthand.vault.vault import Vault
 from firsthand.web import (
+    agreement,
     consent,
     control,
     day,
@@ -56,7 +57,20 @@ def make_app(vault: Vault, *, access_key: str | None) -> FastAPI:
     app.state.opened = Opened(vault)
     app.state.patience = enrol.Patience()
     app.state.strangers = seen.Strangers()
-    pages = (overview, person, consent, own, earned, control, day, footage, run, views, seen)
+    pages = (
+        overview,
+        person,
+        consent,
+        agreement,
+        own,
+        earned,
+        control,
+        day,
+        footage,
+        run,
+        views,
+        seen,
+    )
     for room in (ingest, enrol, metrics, log, *pages):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))

@@ -40,8 +40,7 @@ def take_quiz(request: Request, person: str, form: Form) -> Response:
         if quiz.attested(connection, found.id) is None:
             said = {name: form.get(name) == "yes" for name in ("adult", "own_hand")}
             quiz.attest(connection, found, **said, now_ns=vault.now_ns())
-        chosen = [_number(form.get(f"q{n}", "")) for n in range(len(words.questions))]
-        attempt = quiz.take(connection, found, words, chosen, vault.now_ns())
+        attempt = quiz.take(connection, found, words, chosen(form, words), vault.now_ns())
     if attempt.passed:
         return back_to(f"/people/{person}/consent#choices")
     return _page(vault, person, attempt)
@@ -93,6 +92,11 @@ def leave(request: Request, person: str) -> Response:
     return back_to(f"/people/{person}")
 
 
+def chosen(form: dict[str, str], words: text.Text) -> list[int]:
+    """The numbers of the choices that were made for a text's questions; -1 for none."""
+    return [_number(form.get(f"q{n}", "")) for n in range(len(words.questions))]
+
+
 def require_fresh(connection: Connection, person: people.Person, form: dict[str, str]) -> None:
     """Stale unless the form was on a page that is as new as the person's last decision."""
     at = form.get("seen", "")
@@ -109,7 +113,7 @@ def _page(vault: Vault, person: str, attempt: quiz.Attempt | None = None) -> Res
         values: dict[str, Any] = {
             "person": found,
             "text": words,
-            "paragraphs": _paragraphs(words.words),
+            "paragraphs": paragraphs(words.words),
             "attested": attested or not words.data.get("attested"),
             "ready": simulated or (attested and (passed or not words.questions)),
             "cooling_days": 0 if simulated else words.data.get("cooling_days", 0),
@@ -120,7 +124,7 @@ def _page(vault: Vault, person: str, attempt: quiz.Attempt | None = None) -> Res
     return render("consent.html", **values)
 
 
-def _paragraphs(words: str) -> list[str]:
+def paragraphs(words: str) -> list[str]:
     """The numbered sentences of a text; whatever it is written in, its words as they stand."""
     blocks: list[str] = []
     for line in words.splitlines():

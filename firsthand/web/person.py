@@ -21,7 +21,7 @@ from firsthand.vault import catalog, reading
 from firsthand.vault.account import Stretch, account
 from firsthand.vault.account import waiting as on_cards
 from firsthand.vault.vault import Vault
-from firsthand.web import charts, control, earned, own, timeline
+from firsthand.web import agreement, charts, control, earned, own, timeline
 from firsthand.web.body import read_form
 from firsthand.web.consent import require_fresh
 from firsthand.web.history import history
@@ -74,6 +74,7 @@ def person_page(
             "sound": law.sound_permitted(connection, found.jurisdiction, now_ns),
             "consents": _consents(connection, found.id, now_ns),
             "words": text.in_force(connection),
+            "agreement": agreement.shown(connection, found, now_ns),
             "runs": _runs(connection, found, now_ns),
             "seen": seen.last(connection, found.id),
             "rules": _rules(connection, found.id),

@@ -22,9 +22,12 @@ from programme import APPROVAL, DAY_NS, EARN, TRAIN, VIEW, begin
 from programme import settings as settings_of
 from wearer import NOW_NS, SECOND_NS
 
+from firsthand import log
 from firsthand.capture import Law
 from firsthand.consent import erasure, people
+from firsthand.consent.access import askers
 from firsthand.consent.capture import bystanders, law, review, withhold, zones
+from firsthand.consent.liability import agreement
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, text
 from firsthand.errors import NotFound, Refused, Usage
@@ -160,6 +163,45 @@ class Lives(RuleBasedStateMachine):
                 withhold.lift(connection, person, held.id, self.made.clock.now_ns)
 
         self.act(number, let)
+
+    # --- what wearers sign
+
+    @rule(older=st.sampled_from(["keep", "end"]), edge=edges)
+    def ask_for_agreements(self, older: str, edge: int) -> None:
+        with self.made.vault.db.write() as connection, suppress(Usage):
+            version = f"a{len(text.changes(connection, 'agreement'))}"
+            data = {"kind": "agreement", "older": {"effect": older, "days": 0}}
+            text.adopt(connection, text.Text(version, "w", data), edge)
+
+    @rule(edge=edges)
+    def sign(self, edge: int) -> None:
+        def sign(connection, person) -> None:  # type: ignore[no-untyped-def]
+            with suppress(NotFound, Usage):
+                now_ns = self.made.clock.now_ns
+                agreement.sign(connection, person, stop_ns=edge, now_ns=now_ns)
+
+        self.act(1, sign)
+
+    @rule(more=st.booleans())
+    def sign_or_end(self, more: bool) -> None:
+        def do(connection, person) -> None:  # type: ignore[no-untyped-def]
+            with suppress(NotFound, Usage):
+                change = agreement.sign if more else agreement.end
+                change(connection, person, now_ns=self.made.clock.now_ns)
+
+        self.act(1, do)
+
+    @rule(bounds=intervals)
+    def free(self, bounds: tuple[int, int]) -> None:
+        def free(connection, person) -> None:  # type: ignore[no-untyped-def]
+            now_ns = self.made.clock.now_ns
+            name = f"r{log.size(connection)}"
+            reviewer, _ = askers.give(connection, name, "reviewer", now_ns=now_ns)
+            with suppress(Refused, Usage):
+                agreement.free(connection, person, *bounds, reviewer, now_ns)
+                counted["freed"] += 1
+
+        self.act(1, free)
 
     # --- devices, erasures, law
 

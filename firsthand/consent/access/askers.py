@@ -24,6 +24,7 @@ ROLES = {
     "wearer": "their own pages, and no other's",
     "reviewer": "approves viewings, and looks at what was approved",
     "organisation": "runs, devices and figures; no footage, no consents",
+    "governance": "what data are worth, and incidents; no footage, no pages",
 }
 
 
@@ -153,6 +154,14 @@ def require_acts_for(connection: Connection, asker: Asker, person: str) -> None:
         "this is another's to see and to decide",
         "whoever has a key of their own acts for themselves",
     )
+
+
+def near(connection: Connection, asker: Asker, person: people.Person) -> bool:
+    """Whether an asker is the person, or lives with them."""
+    rows = connection.execute(sa.select(keys).where(keys.c.person == person.id)).all()
+    households = {row.household for row in rows if row.household}
+    humans = {row.human for row in rows} | {person.name.casefold()}
+    return asker.human in humans or asker.household in households
 
 
 def _digest(value: str) -> str:

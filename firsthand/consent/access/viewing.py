@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from firsthand.consent import ask, people
 from firsthand.consent.access import askers
 from firsthand.consent.access.askers import Asker
-from firsthand.consent.access.tables import approvals, keys, opened, views
+from firsthand.consent.access.tables import approvals, opened, views
 from firsthand.consent.tables import rules
 from firsthand.errors import NotFound, Refused, Usage
 
@@ -95,7 +95,7 @@ def approve(connection: Connection, view: str, approver: Asker, now_ns: int | No
                 f"{approver.name} is too near to {other.name} to approve this",
                 "an approver is another human, of another household",
             )
-    if _near(connection, approver, person):
+    if askers.near(connection, approver, person):
         raise Refused(f"{approver.name} is too near to {person.name} to approve this")
     row = {"view": view, "approver": approver.id, "approved_ns": at_ns}
     connection.execute(approvals.insert().values(**row))
@@ -261,11 +261,3 @@ def _approvers(connection: Connection, view: str) -> list[str]:
 def _same(one: Asker, other: Asker) -> bool:
     shared = bool(one.household) and one.household == other.household
     return one.human == other.human or shared
-
-
-def _near(connection: Connection, asker: Asker, person: people.Person) -> bool:
-    """Whether an asker is the person, or lives with them."""
-    rows = connection.execute(sa.select(keys).where(keys.c.person == person.id)).all()
-    households = {row.household for row in rows if row.household}
-    humans = {row.human for row in rows} | {person.name.casefold()}
-    return asker.human in humans or asker.household in households

@@ -1,8 +1,8 @@
 """Which of a person's time is closed to everybody else, and why; asked at every door.
 
-Withheld by the wearer, held for a bystander, to be erased, still in review, or at a place where no
-picture may be taken: what is closed is in no release and on no other's screen. The wearer is asked
-elsewhere.
+Withheld by the wearer, held for a bystander, to be erased, still in review, at a place where no
+picture may be taken, or recorded while no agreement was in force: what is closed is in no release
+and on no other's screen. The wearer is asked elsewhere.
 """
 
 from bisect import bisect_left
@@ -14,12 +14,13 @@ from sqlalchemy import Connection
 from firsthand.capture import spans
 from firsthand.consent import erasure, people
 from firsthand.consent.capture import bystanders, review, withhold, zones
+from firsthand.consent.liability import agreement
 
 
 class Closed(NamedTuple):
     """One interval in wall-clock ns, stop excluded, and why.
 
-    The words are withheld, held, erased, review and place.
+    The words are withheld, held, erased, review, place and quarantined.
     """
 
     start_ns: int
@@ -61,6 +62,8 @@ def doors(
         Closed(day.start_ns, day.stop_ns, "review")
         for day in review.open_days(connection, person.id, now_ns)
     ]
+    alone = agreement.quarantined(connection, person, start_ns, stop_ns)
+    closed += [Closed(*bounds, "quarantined") for bounds in alone]
     silent = []
     for begin, end, capture in spans(zones.rules_of(connection, person), start_ns, stop_ns):
         if not capture.video:

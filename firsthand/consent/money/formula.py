@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent.money.tables import formulas
-from firsthand.errors import Usage
+from firsthand.errors import Refused, Usage
 
 HOUR_S = 3600
 
@@ -92,7 +92,11 @@ def publish(
 
 
 def put(connection: Connection, index: int, values: dict[str, Any]) -> None:
-    """Keeps what an entry "formula_published" of the log says."""
+    """Keeps what an entry "formula_published" says; Refused if it pays for more than hours."""
+    other = sorted(values.keys() - Formula.__dataclass_fields__.keys())
+    if other:
+        # To pay by what data are estimated to be worth would press people to live for the camera.
+        raise Refused(f"no formula pays by {other[0]}", "hours worn are paid, whatever they show")
     connection.execute(formulas.insert().values(**values, log_index=index))
 
 

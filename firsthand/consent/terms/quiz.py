@@ -41,7 +41,7 @@ def take(
     taken_ns = now_ns or time.time_ns()
     people.require_active(connection, person)
     if not text.questions:
-        raise Usage(f"text {text.version} has no quiz", "consent to it without")
+        raise Usage(f"text {text.version} has no quiz", "it is given without")
     if len(answers) != len(text.questions):
         raise Usage(f"{len(text.questions)} questions want as many answers, not {len(answers)}")
     pairs = zip(text.questions, answers, strict=True)
@@ -92,7 +92,7 @@ def attested(connection: Connection, person: str) -> int | None:
 
 
 def require_ready(connection: Connection, person: people.Person, text: Text) -> dict[str, int]:
-    """The log entries that a consent to this text rests on; Refused while one is lacking."""
+    """The log entries that a signature under this text rests on; Refused while one is lacking."""
     if person.jurisdiction == SIMULATED:
         return {}
     rests: dict[str, int] = {}
@@ -101,7 +101,7 @@ def require_ready(connection: Connection, person: people.Person, text: Text) -> 
         if word is None:
             raise Refused(
                 f"{person.name} has not said that they are of age",
-                f"let them take the quiz: firsthand consent quiz {person.name}",
+                f"let them take the quiz: firsthand {text.kind} quiz {person.name}",
             )
         rests["attested"] = word
     if text.questions:
@@ -109,7 +109,7 @@ def require_ready(connection: Connection, person: people.Person, text: Text) -> 
         if attempt is None:
             raise Refused(
                 f"{person.name} has not passed the quiz of text {text.version}",
-                f"let them take it: firsthand consent quiz {person.name}",
+                f"let them take it: firsthand {text.kind} quiz {person.name}",
             )
         rests["quiz"] = attempt
     return rests

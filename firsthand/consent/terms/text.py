@@ -1,8 +1,8 @@
-"""Versioned consent texts; a consent is bound to the hash of the exact words.
+"""Versioned texts that people consent to, or sign; each signature is bound to the exact words.
 
-A text is words and data: the questions of its quiz, how long one may think it over, and what
-becomes of consents to older texts when it is adopted. Texts are shipped here, and an organisation
-can adopt its own.
+A text is words and data: its kind, the questions of its quiz, how long one may think it over, and
+what becomes of signatures under older texts when it is adopted. Texts are shipped here, and an
+organisation can adopt its own.
 """
 
 import hashlib
@@ -22,6 +22,8 @@ from firsthand.consent.terms.vocabulary import check_permissions, covers
 from firsthand.errors import NotFound, Refused, Usage
 
 CURRENT = "2"
+# What a person allows, and what a wearer and the organisation owe each other: liability/agreement.
+KINDS = ("consent", "agreement")
 DAY_NS = 86_400 * 10**9
 OLDER = ("keep", "limit", "end")  # what a new text does to consents to older ones
 
@@ -38,6 +40,11 @@ class Text:
     def sha256(self) -> str:
         """Hash of the words, in hexadecimal."""
         return hashlib.sha256(self.words.encode()).hexdigest()
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS: what signing it makes."""
+        return self.data.get("kind", "consent")
 
     @property
     def questions(self) -> list[dict[str, Any]]:
@@ -69,15 +76,21 @@ def read_text(version: str = CURRENT) -> Text:
     """The text of this version that is shipped; NotFound if there is none."""
     folder = files("firsthand.consent.terms") / "texts"
     if not version.isalnum() or not (folder / f"{version}.md").is_file():
-        raise NotFound(f"there is no consent text of version {version!r}", f"current: {CURRENT}")
+        raise NotFound(f"there is no text of version {version!r}", f"current: {CURRENT}")
     data = json.loads((folder / f"{version}.json").read_text(encoding="utf-8"))
     return Text(version, (folder / f"{version}.md").read_text(encoding="utf-8"), data)
 
 
 def in_force(connection: Connection) -> Text:
     """The text that people consent to now: the one adopted last, else the newest shipped."""
-    row = connection.execute(sa.select(texts).order_by(texts.c.log_index.desc())).first()
-    return read_text() if row is None else Text(row.version, row.words, row.data)
+    return adopted(connection, "consent") or read_text()
+
+
+def adopted(connection: Connection, kind: str) -> Text | None:
+    """The text of this kind that was adopted last, if one was."""
+    rows = connection.execute(sa.select(texts).order_by(texts.c.log_index.desc()))
+    found = (Text(row.version, row.words, row.data) for row in rows)
+    return next((each for each in found if each.kind == kind), None)
 
 
 def find(connection: Connection, version: str) -> Text:
@@ -107,10 +120,14 @@ def put(connection: Connection, index: int, entry: dict[str, Any]) -> None:
     connection.execute(texts.insert().values(log_index=index, **values))
 
 
-def changes(connection: Connection) -> Sequence[Change]:
-    """What adopted texts did to older consents, oldest first."""
+def changes(connection: Connection, kind: str = "consent") -> Sequence[Change]:
+    """What adopted texts of a kind did to what was given under older ones, oldest first."""
     rows = connection.execute(sa.select(texts).order_by(texts.c.log_index))
-    return [Change(r.version, r.log_index, r.from_ns, r.older, tuple(r.dropped)) for r in rows]
+    return [
+        Change(r.version, r.log_index, r.from_ns, r.older, tuple(r.dropped))
+        for r in rows
+        if r.data.get("kind", "consent") == kind
+    ]
 
 
 def check(text: Text) -> dict[str, Any]:
@@ -118,9 +135,11 @@ def check(text: Text) -> dict[str, Any]:
     if not text.version.isalnum() or len(text.version) > 20:
         raise Usage(f"{text.version!r} is no version", "use letters and digits")
     if not text.words.strip():
-        raise Usage("a consent text has words")
+        raise Usage("a text has words")
     if not isinstance(text.data, dict):
         raise Usage("the data of a text is a JSON object")
+    if text.kind not in KINDS:
+        raise Usage(f"{text.kind!r} is no kind of text", f"known: {', '.join(KINDS)}")
     for name in ("required", "bundle", "all_or_nothing"):
         if text.data.get(name):
             raise Refused(
@@ -132,6 +151,8 @@ def check(text: Text) -> dict[str, Any]:
     effect, days = change.get("effect"), change.get("days", 0)
     if effect not in OLDER or type(days) is not int or not 0 <= days <= 3650:
         raise Usage(f'"older" says an effect ({", ".join(OLDER)}) and in how many days')
+    if text.kind == "agreement" and effect == "limit":
+        raise Usage("an agreement stands or ends as a whole", 'say "keep" or "end"')
     if text.data.get("material") and effect == "keep":
         raise Refused(
             f"text {text.version} makes a material change and keeps consents to older texts",
@@ -143,6 +164,9 @@ def check(text: Text) -> dict[str, Any]:
 
 def _check_quiz(text: Text) -> None:
     percent, cooling = text.data.get("pass_percent", 80), text.data.get("cooling_days", 0)
+    most = text.data.get("most_days", 365)
+    if type(most) is not int or not 1 <= most <= 3650:
+        raise Usage('"most_days" is for how many days one can sign at most')
     if type(percent) is not int or not 80 <= percent <= 100:
         raise Usage('"pass_percent" says how many answers must be right, 80 to 100')
     if type(cooling) is not int or not 0 <= cooling <= 365:

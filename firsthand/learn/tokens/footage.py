@@ -106,6 +106,30 @@ def streams_of(
     return streams
 
 
+def actions_of(release: Path) -> list[Stream]:
+    """What the people of a release did, as labelled, with nothing decoded; none without labels."""
+    reader = open_release(release)
+    if not _labelled(reader):
+        return []
+    lives = {person: list(_moments(reader, person, "events")) for person in reader.people}
+    watcher = Watcher(reader, "events", lives, None)
+    own, lineage = watcher.labels, lineage_of(release)
+    return [
+        Stream(
+            person,
+            own,
+            (),
+            tuple(
+                Step(m.start_ns, m.stop_ns, m.day, tuple(m.fields.get(n, NO_LABEL) for n in own))
+                for moments in samples
+                for m in moments
+            ),
+            lineage=lineage,
+        )
+        for person, samples in watcher.lives.items()
+    ]
+
+
 def _labelled(reader: ReleaseReader) -> bool:
     """Whether every person of the release has labelled actions."""
     return all(

@@ -190,3 +190,17 @@ def test_amounts_are_the_persons_own_in_the_log(connection, ada):
     ledger.credit_hours(connection, ada, "2026-11-02", 3600, NOW_NS)
     entry = next(one for one in log.read(connection) if one.kind == "ledger_posted")
     assert set(entry.public) == {"v", "subject", "commitment"}
+
+
+def test_a_formula_that_pays_by_what_data_are_worth_is_refused(connection):
+    """Neither published nor put back from a log: there is no such term."""
+    with pytest.raises(TypeError):
+        formula.publish(connection, "2026-11-02", 300, 1000, cents_per_nat=5, now_ns=NOW_NS)
+    row = {"version": 2, "begins": "2026-11-02", "cents_per_hour": 300, "units_per_hour": 1000}
+    row |= {"withheld_percent": 25}
+    for term in ("cents_per_nat", "worth_percent", "ethics_approval"):
+        with pytest.raises(Refused, match=f"no formula pays by {term}"):
+            formula.put(connection, 1, row | {term: 5})
+    assert [one.version for one in formula.listed(connection)] == [1]
+    formula.put(connection, 1, row)
+    assert [one.version for one in formula.listed(connection)] == [1, 2]

@@ -1,0 +1,77 @@
+"""`firsthand incident`: what happened on the way that somebody may have to answer for."""
+
+from typing import Annotated
+
+import typer
+
+from firsthand.cli.nouns import exits, noun
+from firsthand.cli.output import say, show_json, table
+from firsthand.cli.vaults import moment, opened, when
+from firsthand.consent import people
+from firsthand.consent.liability import incidents
+
+app = noun("What happened on the way that somebody may have to answer for.")
+
+PersonName = Annotated[str, typer.Argument(metavar="PERSON", help="Name or id of the person.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command(epilog=exits(10))
+def note(
+    person: PersonName,
+    words: Annotated[str, typer.Argument(metavar="WORDS", help="What happened.")],
+    at: Annotated[str, typer.Option(metavar="TIME", help="When, as 2026-01-05T08:30:00, UTC.")],
+    by: Annotated[str, typer.Option(help="Who notes it.")],
+    kind: Annotated[str, typer.Option(help='One of those of "incident kinds".')] = "other",
+    device: Annotated[str, typer.Option(help="Id of the device, if it had a part in it.")] = "",
+) -> None:
+    """Note what happened; it can't be changed, and the person reads it in their log."""
+    with opened() as vault, vault.db.write() as connection:
+        noted = incidents.note(
+            connection,
+            people.find(connection, person),
+            kind,
+            words,
+            happened_ns=moment(at),
+            noted_by=by,
+            device=device,
+            now_ns=vault.now_ns(),
+        )
+    say(f"incident {noted.id} of {person} is noted (log entry {noted.log_index})")
+
+
+@app.command("list", epilog=exits(10))
+def list_(
+    person: Annotated[str | None, typer.Option(help="Only of this person.")] = None,
+    json_: Json = False,
+) -> None:
+    """List what happened, the first first."""
+    with opened() as vault, vault.db.read() as connection:
+        chosen = people.find(connection, person).id if person else ""
+        names = {each.id: each.name for each in people.listed(connection)}
+        found = incidents.listed(connection, chosen)
+    if json_:
+        show_json([vars(each) | {"name": names[each.person]} for each in found])
+        return
+    rows = [
+        [
+            each.id,
+            when(each.happened_ns),
+            names[each.person],
+            each.device,
+            each.kind,
+            each.words,
+            each.noted_by,
+        ]
+        for each in found
+    ]
+    table(["incident", "happened", "person", "device", "kind", "words", "noted by"], rows)
+
+
+@app.command(epilog=exits())
+def kinds(json_: Json = False) -> None:
+    """List the kinds of incident."""
+    if json_:
+        show_json(incidents.KINDS)
+    else:
+        table(["kind", "what it is"], list(incidents.KINDS.items()))

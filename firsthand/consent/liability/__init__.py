@@ -1,0 +1,1 @@
+"""What an organisation answers for: agreements with its wearers, and what happened on the way."""

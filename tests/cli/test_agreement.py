@@ -1,0 +1,79 @@
+"""The commands of agreements and incidents as an organisation and a wearer type them."""
+
+import json
+import re
+import secrets
+from pathlib import Path
+
+import pytest
+
+from firsthand import age, config
+from firsthand.cli import main
+from firsthand.consent.terms import text
+
+PAST = "2020-01-05T08:30:00"
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Calls the program in an empty folder; returns the exit code and all that it said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FIRSTHAND_PASSPHRASE", "correct horse")
+    (config.mark(tmp_path / "firsthand-data", "real") / "vault").mkdir(mode=0o700)
+    root = age.encrypt(secrets.token_bytes(32), passphrase="correct horse", scrypt_log2=1)
+    (tmp_path / "firsthand-data" / "vault" / "root.age").write_bytes(root)
+
+    def call(*words: str) -> tuple[int, str]:
+        code = main(list(words))
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return call
+
+
+def test_from_the_text_to_what_counsel_gets(call, tmp_path):
+    assert call("person", "add", "ana", "--place", "NL")[0] == 0
+    assert call("agreement", "sign", "ana")[0] == 10  # none is asked
+    assert call("consent", "adopt", "wearer1")[0] == 2  # it is no consent
+    assert call("agreement", "adopt", "2")[0] == 2  # and a consent is no agreement
+    code, said = call("agreement", "adopt", "wearer1")
+    assert (code, "without an agreement after" in said) == (0, True)
+    assert call("agreement", "text")[1] == text.read_text("wearer1").words
+    assert call("agreement", "sign", "ana")[0] == 13  # the quiz first
+    right = ",".join(str(asked["right"] + 1) for asked in text.read_text("wearer1").questions)
+    me = ("agreement", "quiz", "ana", "--of-age", "--own-hand", "--answers")
+    assert call(*me, "3,3,3,3,3")[0] == 13
+    assert call(*me, right) == (0, "5 of 5 are right: ana may sign text wearer1\n")
+    assert call("agreement", "sign", "ana", "--by", "bea")[0] == 13
+    assert call("agreement", "sign", "ana", "--until", PAST)[0] == 2
+    code, said = call("agreement", "sign", "ana")
+    assert (code, said.startswith("ana signs wearer1 until ")) == (0, True)
+    (row,) = json.loads(call("agreement", "show", "ana", "--json")[1])
+    assert (row["quarantined_s"], len(row["signed"])) == (0, 1)
+    assert "ana" in call("agreement", "show")[1]
+    key = re.search(r"key=(\S+)", call("access", "give", "rita", "--role", "reviewer")[1])[1]
+    free = ("agreement", "free", "ana", PAST, "2020-01-05T09:00:00")
+    assert call(*free)[0] == 2  # who?
+    assert call(*free, "--key", key)[0] == 2  # nothing is in quarantine
+    note = ("incident", "note", "ana", "A guest minded.", "--at", PAST, "--by", "desk")
+    assert call(*note, "--kind", "mishap")[0] == 2
+    assert call(*note, "--kind", "complaint")[0] == 0
+    assert "A guest" in call("incident", "list", "--person", "ana")[1]
+    (noted,) = json.loads(call("incident", "list", "--json")[1])
+    assert noted["kind"] == "complaint"
+    assert "complaint" in call("incident", "kinds")[1]
+    file = tmp_path / "counsel.json"
+    ask = ("agreement", "export", "ana", "2020-01-01", "2099-01-01", "--by", "Lex", "--why", "suit")
+    assert call(*ask, "--out", str(file))[0] == 0
+    told = json.loads(file.read_text())
+    assert [each["id"] for each in told["incidents"]] == [noted["id"]]
+    assert [each["right"] for each in told["quizzes"]] == [1, 5]
+    assert file.stat().st_mode & 0o077 == 0
+    assert call("agreement", "end", "ana") == (0, "1 agreement of ana ended\n")
+
+
+def test_ones_own_words_are_an_agreement_without_saying_so(call, tmp_path):
+    (tmp_path / "words.md").write_text("Wear it well.\n")
+    assert call("agreement", "adopt", "ours1", "--words", "words.md")[0] == 0
+    assert call("agreement", "text") == (0, "Wear it well.\n")
+    assert "Consent" in call("consent", "text")[1]

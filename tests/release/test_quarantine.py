@@ -1,0 +1,216 @@
+"""An agreement that ends in the middle of a day: what comes after is kept, and shown to nobody.
+
+Through the whole vault: what was handed in, receipted, read by its wearer, refused to others, left
+out of releases, and let in once a reviewer freed it; each release is judged by the auditor.
+"""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from programme import DAY_NS, SEGMENT_S, STORED, WAITING, Programme, begin, settings
+from wearer import NOW_NS, SECOND_NS
+
+from firsthand import log
+from firsthand.consent import people
+from firsthand.consent.access import askers
+from firsthand.consent.capture import closed, review
+from firsthand.consent.liability import agreement, incidents, tables
+from firsthand.consent.terms import quiz, text
+from firsthand.errors import Refused
+from firsthand.release import bundle
+from firsthand.vault import catalog, counsel, coverage, reading, recover
+from firsthand.vault.vault import Vault
+
+ALL_S = (STORED + WAITING) * SEGMENT_S
+END_S = 3  # when ben's agreement ends: in the middle of a segment
+
+
+@pytest.fixture
+def made() -> Iterator[Programme]:
+    """Ben, a real person, has signed until three seconds into the day; ana is simulated."""
+    programme = begin()
+    with programme.vault.db.write() as connection:
+        ben = people.find(connection, programme.people[1].id)
+        words = text.read_text("wearer1")
+        now = text.Text("w1", words.words, words.data | {"older": {"effect": "end", "days": 0}})
+        text.adopt(connection, now, NOW_NS)
+        quiz.take(connection, ben, now, [each["right"] for each in now.questions], NOW_NS)
+        agreement.sign(connection, ben, stop_ns=NOW_NS + END_S * SECOND_NS, now_ns=NOW_NS)
+    programme.clock.now_ns = NOW_NS + ALL_S * SECOND_NS
+    while programme.hand_in(1):
+        pass
+    programme.clock.now_ns = NOW_NS + 9 * DAY_NS // 4  # after the review, before consents end
+    with programme.vault.db.write() as connection:
+        review_all(connection, programme)
+    yield programme
+    programme.close()
+
+
+def review_all(connection, made: Programme) -> None:
+    for person in made.people:
+        review.reviewed(connection, person, now_ns=made.clock.now_ns)
+
+
+def ben(made: Programme, connection) -> people.Person:
+    return people.find(connection, made.people[1].id)
+
+
+def released(made: Programme) -> list[tuple[float, float]]:
+    """What a release now holds of ben, in seconds of the day; the auditor finds no fault."""
+    release = made.release(made.run)
+    told = made.audit(release.id)
+    assert told["breaches"] == []
+    assert told["samples"] == made.check_bytes(release)
+    with made.vault.db.read() as connection:
+        query = sa.text("SELECT name FROM release_person WHERE release = :r AND person = :p")
+        known = {"r": release.id, "p": made.people[1].id}
+        mine = connection.scalar(query, known)
+    assert release.manifest is not None
+    rows = [
+        sample
+        for entry in release.manifest["manifest"]["people"]
+        if entry["person"] == mine
+        for shard in entry["shards"]
+        for sample in shard["samples"]
+    ]
+    return [tuple((row[at] - NOW_NS) / SECOND_NS for at in ("start_ns", "stop_ns")) for row in rows]
+
+
+def sign_again(made: Programme) -> None:
+    with made.vault.db.write() as connection:
+        agreement.sign(connection, ben(made, connection), now_ns=made.clock.now_ns)
+
+
+def free(made: Programme, start_s: float, stop_s: float) -> None:
+    bounds = [NOW_NS + int(at * SECOND_NS) for at in (start_s, stop_s)]
+    with made.vault.db.write() as connection:
+        rita = askers.give(connection, "rita", "reviewer", now_ns=made.clock.now_ns)[0]
+        agreement.free(connection, ben(made, connection), *bounds, rita, made.clock.now_ns)
+
+
+def test_what_was_recorded_before_the_end_is_released_and_nothing_after(made):
+    assert released(made) == [(0, 2), (2, 3)]
+
+
+def test_all_of_it_is_stored_receipted_and_its_wearers(made):
+    with made.vault.db.read() as connection:
+        held = catalog.of_person(connection, made.people[1].id)
+        told = coverage.coverage(connection, ben(made, connection), "2026-11-01")
+    assert len(held) == STORED + WAITING
+    assert {each.state for each in held} == {"stored"}
+    assert all(each.receipt for each in held)
+    assert reading.read_part(made.vault, held[-1].id, "video", "self", "looking")
+    assert (told.kinds["recorded"], told.kinds["quarantined"]) == (
+        END_S * SECOND_NS,
+        (ALL_S - END_S) * SECOND_NS,
+    )
+
+
+def test_no_program_and_nobody_else_is_shown_it(made):
+    with made.vault.db.read() as connection:
+        held = catalog.of_person(connection, made.people[1].id)
+        doors = closed.doors(connection, ben(made, connection), 0, 2**62, made.clock.now_ns)
+    assert reading.read_look(made.vault, held[0].id, "video", "ledger", "a look")
+    for each in held[1:]:
+        with pytest.raises(Refused, match="no agreement was in force"):
+            reading.read_look(made.vault, each.id, "video", "ledger", "a look")
+        assert reading.WHY[doors.hides(each.start_ns, each.stop_ns, ("review",))]
+
+
+def test_signing_again_releases_nothing_of_before(made):
+    sign_again(made)
+    assert released(made) == [(0, 2), (2, 3)]
+
+
+def test_what_a_reviewer_frees_is_released_and_no_more(made):
+    sign_again(made)
+    free(made, END_S, 5)
+    assert released(made) == [(0, 2), (2, 4), (4, 5)]
+
+
+def test_who_lives_in_a_simulation_is_not_bothered(made):
+    release = made.release(made.run)
+    assert len(release.manifest["manifest"]["people"]) == 2
+
+
+def test_a_bundle_names_no_reviewer_of_quarantine(made):
+    sign_again(made)
+    free(made, END_S, ALL_S)
+    release = made.release(made.run)
+    assert '"rita"' not in json.dumps(bundle.make(made.vault, release.id))
+
+
+@pytest.mark.parametrize("wrong", ["blind", "struck out", "forged", "no reviewer"])
+def test_the_auditor_finds_a_release_of_quarantined_footage(made, monkeypatch, wrong):
+    """However it came about: a decision that does not ask, or rows written past the log."""
+    if wrong == "blind":
+        monkeypatch.setattr(closed.agreement, "quarantined", lambda *_: [])
+    elif wrong == "no reviewer":
+        sign_again(made)
+        with made.vault.db.write() as connection:
+            desk = askers.give(connection, "desk", "organisation", now_ns=made.clock.now_ns)[0]
+            forged = askers.Asker(desk.id, "desk", "reviewer")
+            bounds = (NOW_NS, NOW_NS + ALL_S * SECOND_NS)
+            agreement.free(connection, ben(made, connection), *bounds, forged, made.clock.now_ns)
+    else:
+        with made.vault.db.write() as connection:
+            if wrong == "struck out":
+                connection.execute(text.texts.delete())
+            else:
+                change = tables.agreements.update()
+                connection.execute(change.values(stop_ns=NOW_NS + 9 * DAY_NS))
+    told = made.audit(made.release(made.run).id)
+    assert any("no agreement was in force" in breach for breach in told["breaches"])
+
+
+def test_counsel_gets_what_was_agreed_shown_and_told_and_the_wearer_reads_that(made):
+    with made.vault.db.write() as connection:
+        person = ben(made, connection)
+        said = {"happened_ns": NOW_NS + SECOND_NS, "noted_by": "desk", "device": "d1"}
+        noted = incidents.note(
+            connection, person, "complaint", "A guest minded.", now_ns=made.clock.now_ns, **said
+        )
+    bounds = (NOW_NS, NOW_NS + 3600 * SECOND_NS)
+    told = json.loads(json.dumps(counsel.tell(made.vault, person, *bounds, "Lex", "a letter came")))
+    assert [each["id"] for each in told["incidents"]] == [noted.id]
+    (signed,) = told["agreements"]
+    assert signed["text_sha256"] == told["texts"][0]["sha256"]
+    assert [each["passed"] for each in told["quizzes"]][-1] is True
+    (policy,) = told["policies"]
+    assert (policy["device"], policy["segments"]) == ("d1", STORED + WAITING)
+    alone_ns = sum(each["stop_ns"] - each["start_ns"] for each in told["quarantined"])
+    assert alone_ns == (ALL_S - END_S) * SECOND_NS
+    with made.vault.db.read() as connection:
+        (entry,) = log.read(connection, person.id, start=told["log_index"])
+    assert (entry.kind, entry.private["who"]) == ("counsel_told", "Lex")
+    later = counsel.tell(made.vault, person, bounds[1], bounds[1] + 1, "Lex", "a letter came")
+    assert (later["agreements"], later["policies"], later["incidents"]) == ([], [], [])
+
+
+def test_a_lost_database_comes_back_with_agreements_quarantine_and_incidents(made):
+    sign_again(made)
+    free(made, END_S, 5)
+    with made.vault.db.write() as connection:
+        said = {"happened_ns": NOW_NS + SECOND_NS, "noted_by": "desk"}
+        person = ben(made, connection)
+        incidents.note(connection, person, "law", "Told.", now_ns=made.clock.now_ns, **said)
+    before = rows(made)
+    made.vault.close()
+    for file in (made.folder / "data").glob("firsthand.db*"):
+        file.unlink()
+    vault = Vault(settings(made.folder), made.clock, recovering=True)
+    assert recover.recover(vault).left == []
+    vault.close()
+    made.reopen()
+    assert rows(made) == before
+    assert all(before.values())
+
+
+def rows(made: Programme) -> dict[str, list]:
+    with made.vault.db.read() as connection:
+        return {
+            table.name: connection.execute(sa.select(table)).all()
+            for table in (tables.agreements, tables.freed, tables.incidents, text.texts)
+        }

@@ -1,0 +1,65 @@
+"""The wearer's agreement on the page: read, answer, sign; and what the page says without it."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from firsthand.consent.access import askers
+from firsthand.consent.liability import agreement
+from firsthand.consent.terms import text
+from firsthand.web.agreement import shown
+
+
+@pytest.fixture
+def cem(home):
+    """A real person, of whom an agreement is asked from now on."""
+    person = home.vault.add_person(f"cem {len(home.vault.people())}", "NL")
+    with home.vault.db.write() as connection:
+        if text.adopted(connection, "agreement") is None:
+            shipped = text.read_text("wearer1")
+            now = shipped.data | {"older": {"effect": "end", "days": 0}}
+            text.adopt(connection, text.Text("w1", shipped.words, now), home.vault.now_ns())
+    return person
+
+
+def test_from_the_words_over_the_quiz_to_a_signature(home, cem):
+    page = f"/people/{cem.id}/agreement"
+    assert "No agreement is in force" in home.get(f"/people/{cem.id}").text
+    shown = home.get(page).text
+    assert 'name="adult"' in shown
+    assert "I sign this" not in shown
+    with home.vault.db.read() as connection:
+        words = agreement.asked(connection)
+    right = {f"q{n}": str(asked["right"]) for n, asked in enumerate(words.questions)}
+    sheet = {"text": words.sha256, "days": "30"}
+    assert home.post(page, sheet).status == 403  # not yet clear
+    me = {"adult": "yes", "own_hand": "yes"}
+    failed = home.post(f"{page}/quiz", me | right | {"q0": "0", "q1": "1"})
+    assert (failed.status, "3 of 5 are right" in failed.text) == (200, True)
+    passed = home.post(f"{page}/quiz", right)
+    assert (passed.status, passed.headers["location"]) == (303, f"{page}#sign")
+    for bad in ({"text": "0" * 64}, {"days": "366"}, {"days": "0"}, {"days": "-1"}):
+        assert home.post(page, sheet | bad).status == 400
+    assert home.post(page, sheet).status == 303
+    with home.vault.db.read() as connection:
+        (signed,) = agreement.of(connection, cem.id)
+    assert signed.text_sha256 == words.sha256
+    assert re.search("Signed, and in force until", home.get(f"/people/{cem.id}").text)
+    assert f"agreement {signed.id} signed, to text w1" in home.get(f"/people/{cem.id}").text
+
+
+def test_nobody_signs_on_the_page_of_somebody_who_has_a_key_of_their_own(home, cem):
+    with home.vault.db.write() as connection:
+        askers.give(connection, f"key of {cem.name}", "wearer", person=cem)
+    with home.vault.db.read() as connection:
+        sheet = {"text": agreement.asked(connection).sha256, "days": "30"}
+    assert home.post(f"/people/{cem.id}/agreement", sheet).status == 403
+    with home.vault.db.read() as connection:
+        assert agreement.of(connection, cem.id) == []
+
+
+def test_the_simulated_are_asked_for_nothing(home, cem):
+    with home.vault.db.read() as connection:
+        assert shown(connection, cem, home.vault.now_ns()) is not None
+        assert shown(connection, replace(cem, jurisdiction="sim"), home.vault.now_ns()) is None
