@@ -20,8 +20,7 @@ from firsthand.errors import Usage
 from firsthand.vault.account import stretches
 
 # From the weakest to the strongest: of what holds at once, the last counts.
-RANKS = ("unknown", "failed", "off", "recorded", "quarantined")
-RANKS += ("deleted", "place", "held", "withheld")
+RANKS = "unknown failed off recorded quarantined deleted place held withheld".split()
 
 
 @dataclass(frozen=True)
