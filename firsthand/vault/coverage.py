@@ -20,7 +20,17 @@ from firsthand.errors import Usage
 from firsthand.vault.account import stretches
 
 # From the weakest to the strongest: of what holds at once, the last counts.
-RANKS = "unknown failed off recorded quarantined deleted place held withheld".split()
+RANKS = [
+    "unknown",
+    "failed",
+    "off",
+    "recorded",
+    "quarantined",
+    "deleted",
+    "place",
+    "held",
+    "withheld",
+]
 
 
 @dataclass(frozen=True)
