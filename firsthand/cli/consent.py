@@ -128,16 +128,19 @@ def give(
 ) -> None:
     """Record that a person consents to the text in force, for these purposes."""
     with opened() as vault, vault.db.write() as connection:
+        found = people.find(connection, person)
+        before = {each.id for each in agreements.of(connection, found.id)}
         given = agreements.give(
             connection,
-            people.find(connection, person),
+            found,
             permissions,
             modifier or (),
             expires_ns=moment(until) if until else None,
             by=by,
         )
     allowed = ", ".join(given.permissions)
-    say(f"{person} consents to {allowed} until {when(given.expires_ns)} (consent {given.id})")
+    word = "consents already" if given.id in before else "consents"
+    say(f"{person} {word} to {allowed} until {when(given.expires_ns)} (consent {given.id})")
 
 
 @app.command("list", epilog=exits(10))
@@ -240,8 +243,10 @@ def withhold_(
     """Keep an interval back: it stays sealed and reaches nobody."""
     with opened() as vault, vault.db.write() as connection:
         found = people.find(connection, person)
+        before = {each.id for each in withhold.of(connection, found.id)}
         held = withhold.withhold(connection, found, moment(start), moment(stop))
-    say(f"{person} withholds {when(held.start_ns)} to {when(held.stop_ns)} ({held.id})")
+    word = "withholds already" if held.id in before else "withholds"
+    say(f"{person} {word} {when(held.start_ns)} to {when(held.stop_ns)} ({held.id})")
 
 
 @app.command(epilog=exits(10))
