@@ -180,11 +180,15 @@ def listed(connection: Connection, person: str = "") -> Sequence[View]:
 
 
 def state(connection: Connection, view: View, now_ns: int) -> str:
-    """In words where a request stands."""
+    """In words where a request stands; "open" only where the person's consent lets it be."""
     if view.said == "no":
         return "refused by the wearer"
     if view.until_ns:
-        return "open" if now_ns < view.until_ns else "over"
+        if now_ns >= view.until_ns:
+            return "over"
+        person = people.find(connection, view.person)
+        decision = ask.for_view(connection, person, _answer(connection, view), now_ns)
+        return "open" if decision.allowed else f"granted, but closed: {decision.reasons[0]}"
     lacking = NEEDED - len(_approvers(connection, view.id))
     waits = [f"{lacking} approvals"] if lacking > 1 else ["1 approval"] if lacking else []
     if _answer(connection, view) != "yes":
