@@ -184,7 +184,10 @@ def check(
         for line in breaches:
             say(f"breach: {line}")
     if breaches:
-        raise Refused(f"release {told['release']}: {count(len(breaches), 'sample')} not allowed")
+        raise Refused(
+            f"release {told['release']}: {count(len(breaches), 'sample')} not allowed",
+            "each line above that begins with breach says which, and why",
+        )
 
 
 def _json_of(file: Path) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def adopt(
         try:
             new = text.Text(version, new.words, json.loads(_read(data)))
         except ValueError as error:
-            raise Usage(f"{data} is not JSON: {error}") from error
+            raise Usage(f"{data} is not JSON: {error}", 'such as {"cooling_days": 7}') from error
     effect = text.check(new)["effect"]
     with opened() as vault, vault.db.write() as connection:
         index = text.adopt(connection, new, vault.now_ns())
@@ -205,6 +205,22 @@ def receipt(
     say(f"the receipt of {consent} is in {out}")
 
 
+@app.command(epilog=exits(10))
+def refusals(person: PersonName, json_: Json = False) -> None:
+    """List each purpose that a person said no to when asked (ISO/IEC TS 27560, JSON-LD)."""
+    with opened() as vault, vault.db.read() as connection:
+        found = receipts.refusals(connection, people.find(connection, person))
+    if json_:
+        show_json(found)
+        return
+    rows = [
+        [each["dpv:isIndicatedAtTime"], purpose["@id"], purpose["dct:title"]]
+        for each in found
+        for purpose in each["dpv:hasPurpose"]
+    ]
+    table(["said no", "to", "that is"], rows)
+
+
 @app.command("check-receipt", epilog=exits(10, 14))
 def check_receipt(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A receipt.")],
@@ -213,7 +229,9 @@ def check_receipt(
     try:
         signed = json.loads(_read(file))
     except ValueError as error:
-        raise Damaged(f"{file} is no receipt") from error
+        raise Damaged(
+            f"{file} is no receipt", 'name a file that "firsthand consent receipt" wrote'
+        ) from error
     with opened() as vault:
         record = receipts.verify(signed, vault.keyring.log_key().public)
     purposes = [each["@id"] for each in record["dpv:hasProcess"]["dpv:hasPurpose"]]
@@ -358,7 +376,7 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"{file} cannot be read as text") from error
+        raise NotFound(f"{file} cannot be read as text", "name a text file in UTF-8") from error
 
 
 def _ask(words: text.Text) -> list[int]:

@@ -84,6 +84,8 @@ def view_page(request: Request, view: str, segment: str = "") -> Response:
 def footage(request: Request, view: str, segment: str, part: str) -> Response:
     """One part of a segment in a granted view, whole or a range of it."""
     if part not in TYPES:
-        raise NotFound(f"there is no {part} of segment {segment} here")
+        raise NotFound(
+            f"there is no {part} of segment {segment} here", "see the view's page for what there is"
+        )
     data = request.app.state.opened.read_view(asker_of(request), view, segment, part)
     return ranged(data, request.headers.get("range"), TYPES[part])

@@ -60,7 +60,10 @@ def lift(
     where = (withholds.c.id == withheld) & (withholds.c.person == person.id)
     where &= withholds.c.lifted_ns.is_(None)
     if not connection.execute(withholds.update().where(where).values(lifted_ns=at_ns)).rowcount:
-        raise NotFound(f"{person.name} withholds nothing under {withheld}")
+        raise NotFound(
+            f"{person.name} withholds nothing under {withheld}",
+            'its id is what "firsthand consent withhold" printed, w- and eight digits',
+        )
     people.note(connection, "withhold_lifted", person, at_ns, private={"withhold": withheld})
 
 

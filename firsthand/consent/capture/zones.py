@@ -163,9 +163,15 @@ def permit(
     """
     at_ns = now_ns or time.time_ns()
     if not (employer.strip() and signed_by.strip()):
-        raise Usage("a permission names the employer and who signed for it")
+        raise Usage(
+            "a permission names the employer and who signed for it",
+            "give --employer and --signed-by",
+        )
     if not re.fullmatch(r"[0-9a-f]{64}", document_sha256):
-        raise Usage("a permission is bound to the SHA-256 of the signed document")
+        raise Usage(
+            "a permission is bound to the SHA-256 of the signed document",
+            '--document is the 64 digits that "sha256sum" prints of it',
+        )
     own = {person.name.casefold(), person.id}
     if {signed_by.strip().casefold(), employer.strip().casefold(), by} & own:
         raise Refused(
@@ -227,7 +233,9 @@ def revoke(
     where = (permits.c.id == permission) & (permits.c.person == person.id)
     held = connection.execute(sa.select(permits).where(where)).first()
     if held is None:
-        raise NotFound(f"{person.name} has no permission {permission}")
+        raise NotFound(
+            f"{person.name} has no permission {permission}", 'see "firsthand place list"'
+        )
     private = {"permit": permission, "stop_ns": at_ns}
     people.note(connection, "permit_revoked", person, at_ns, private=private)
     stop_ns = max(held.start_ns, min(held.stop_ns, at_ns))
@@ -271,7 +279,7 @@ def _check_week(days: str, from_min: int, to_min: int, tz: str) -> None:
     if wrong:
         raise Usage(f"{wrong[0]!r} is no day of the week", f"known: {' '.join(DAYS)}")
     if not (0 <= from_min < 1440 and 0 <= to_min <= 1440):
-        raise Usage("a time of day lies between 00:00 and 24:00")
+        raise Usage("a time of day lies between 00:00 and 24:00", "write it as 09:00-17:00")
     try:
         ZoneInfo(tz)
     except (KeyError, OSError, ValueError) as error:

@@ -118,9 +118,12 @@ def check(text: Text) -> dict[str, Any]:
     if not text.version.isalnum() or len(text.version) > 20:
         raise Usage(f"{text.version!r} is no version", "use letters and digits")
     if not text.words.strip():
-        raise Usage("a consent text has words")
+        raise Usage("a consent text has words", "write them into the file that is adopted")
     if not isinstance(text.data, dict):
-        raise Usage("the data of a text is a JSON object")
+        raise Usage(
+            "the data of a text is a JSON object",
+            'such as {"cooling_days": 7}; see docs/consent.md',
+        )
     for name in ("required", "bundle", "all_or_nothing"):
         if text.data.get(name):
             raise Refused(
@@ -131,7 +134,10 @@ def check(text: Text) -> dict[str, Any]:
     change = text.data.get("older", {"effect": "keep"})
     effect, days = change.get("effect"), change.get("days", 0)
     if effect not in OLDER or type(days) is not int or not 0 <= days <= 3650:
-        raise Usage(f'"older" says an effect ({", ".join(OLDER)}) and in how many days')
+        raise Usage(
+            f'"older" says an effect ({", ".join(OLDER)}) and in how many days',
+            'such as {"effect": "keep", "days": 0}',
+        )
     if text.data.get("material") and effect == "keep":
         raise Refused(
             f"text {text.version} makes a material change and keeps consents to older texts",
@@ -144,9 +150,14 @@ def check(text: Text) -> dict[str, Any]:
 def _check_quiz(text: Text) -> None:
     percent, cooling = text.data.get("pass_percent", 80), text.data.get("cooling_days", 0)
     if type(percent) is not int or not 80 <= percent <= 100:
-        raise Usage('"pass_percent" says how many answers must be right, 80 to 100')
+        raise Usage(
+            '"pass_percent" says how many answers must be right, 80 to 100',
+            "give a whole number within that",
+        )
     if type(cooling) is not int or not 0 <= cooling <= 365:
-        raise Usage('"cooling_days" is a number of days, at most a year')
+        raise Usage(
+            '"cooling_days" is a number of days, at most a year', "give a whole number within that"
+        )
     for question in text.questions:
         try:
             asked, choices, right = question["ask"], question["choices"], question["right"]
@@ -154,4 +165,7 @@ def _check_quiz(text: Text) -> None:
         except (KeyError, TypeError):
             fit = False
         if not fit:
-            raise Usage('a question has "ask", "choices" and the number of the "right" one')
+            raise Usage(
+                'a question has "ask", "choices" and the number of the "right" one',
+                'number the "right" choice from 0 on',
+            )
