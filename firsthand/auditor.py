@@ -45,7 +45,7 @@ SILENT = {
     *("view_asked", "view_approved", "view_answered", "view_granted", "glass_broken"),
     *("personal_key_set", "file_keys_given", "wanted", "pause_asked", "ledger_posted"),
     *("directive_set", "directive_used", "death_attested", "death_denied", "employer_named"),
-    *("trait_said", "trait_taken_back", "decision_reviewed"),
+    *("trait_said", "trait_taken_back", "decision_reviewed", "zone_named"),
     *("incident_noted", "counsel_told", "freeing_reviewed", "data_valued"),
 }
 TELLING = {

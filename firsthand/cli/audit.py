@@ -184,13 +184,22 @@ def check(
         for line in breaches:
             say(f"breach: {line}")
     if breaches:
-        raise Refused(f"release {told['release']}: {count(len(breaches), 'sample')} not allowed")
+        raise Refused(
+            f"release {told['release']}: {count(len(breaches), 'sample')} not allowed",
+            "each line above that begins with breach says which, and why",
+        )
 
 
 def _json_of(file: Path) -> dict[str, Any]:
+    hint = 'name what "firsthand audit prove" or "firsthand audit release" wrote'
     try:
-        return json.loads(file.read_bytes())
+        given = json.loads(file.read_bytes())
     except FileNotFoundError:
-        raise Usage(f"there is no file {file}") from None
+        raise Usage(f"there is no file {file}", hint) from None
+    except IsADirectoryError:
+        raise Usage(f"{file} is a folder", hint) from None
     except ValueError:
-        raise Usage(f"{file} is no JSON") from None
+        given = None
+    if not isinstance(given, dict):
+        raise Usage(f"{file} is no proof and no bundle", hint)
+    return given

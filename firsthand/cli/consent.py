@@ -64,7 +64,7 @@ def new_text(version: str, words: Path | None, data: Path | None, kind: str) -> 
         try:
             new = text.Text(version, new.words, json.loads(_read(data)))
         except ValueError as error:
-            raise Usage(f"{data} is not JSON: {error}") from error
+            raise Usage(f"{data} is not JSON: {error}", 'such as {"cooling_days": 7}') from error
     if words is not None and kind != "consent" and isinstance(new.data, dict):
         new = text.Text(version, new.words, {"kind": kind} | new.data)
     if isinstance(new.data, dict) and new.kind != kind:
@@ -151,16 +151,19 @@ def give(
 ) -> None:
     """Record that a person consents to the text in force, for these purposes."""
     with opened() as vault, vault.db.write() as connection:
+        found = people.find(connection, person)
+        before = {each.id for each in agreements.of(connection, found.id)}
         given = agreements.give(
             connection,
-            people.find(connection, person),
+            found,
             permissions,
             modifier or (),
             expires_ns=moment(until) if until else None,
             by=by,
         )
     allowed = ", ".join(given.permissions)
-    say(f"{person} consents to {allowed} until {when(given.expires_ns)} (consent {given.id})")
+    word = "consents already" if given.id in before else "consents"
+    say(f"{person} {word} to {allowed} until {when(given.expires_ns)} (consent {given.id})")
 
 
 @app.command("list", epilog=exits(10))
@@ -225,6 +228,22 @@ def receipt(
     say(f"the receipt of {consent} is in {out}")
 
 
+@app.command(epilog=exits(10))
+def refusals(person: PersonName, json_: Json = False) -> None:
+    """List each purpose that a person said no to when asked (ISO/IEC TS 27560, JSON-LD)."""
+    with opened() as vault, vault.db.read() as connection:
+        found = receipts.refusals(connection, people.find(connection, person))
+    if json_:
+        show_json(found)
+        return
+    rows = [
+        [each["dpv:isIndicatedAtTime"], purpose["@id"], purpose["dct:title"]]
+        for each in found
+        for purpose in each["dpv:hasPurpose"]
+    ]
+    table(["said no", "to", "that is"], rows)
+
+
 @app.command("check-receipt", epilog=exits(10, 14))
 def check_receipt(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A receipt.")],
@@ -233,7 +252,9 @@ def check_receipt(
     try:
         signed = json.loads(_read(file))
     except ValueError as error:
-        raise Damaged(f"{file} is no receipt") from error
+        raise Damaged(
+            f"{file} is no receipt", 'name a file that "firsthand consent receipt" wrote'
+        ) from error
     with opened() as vault:
         record = receipts.verify(signed, vault.keyring.log_key().public)
     purposes = [each["@id"] for each in record["dpv:hasProcess"]["dpv:hasPurpose"]]
@@ -263,8 +284,10 @@ def withhold_(
     """Keep an interval back: it stays sealed and reaches nobody."""
     with opened() as vault, vault.db.write() as connection:
         found = people.find(connection, person)
+        before = {each.id for each in withhold.of(connection, found.id)}
         held = withhold.withhold(connection, found, moment(start), moment(stop))
-    say(f"{person} withholds {when(held.start_ns)} to {when(held.stop_ns)} ({held.id})")
+    word = "withholds already" if held.id in before else "withholds"
+    say(f"{person} {word} {when(held.start_ns)} to {when(held.stop_ns)} ({held.id})")
 
 
 @app.command(epilog=exits(10))
@@ -376,7 +399,7 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"{file} cannot be read as text") from error
+        raise NotFound(f"{file} cannot be read as text", "name a text file in UTF-8") from error
 
 
 def _ask(words: text.Text) -> list[int]:

@@ -66,7 +66,10 @@ def export(
     else:
         say(f"{told} of {found.name}, opened, and about.json: in {out}; keep them to yourself")
     if lost:
-        raise Partial(f"{count(len(lost), 'segment')} could not be opened: {lost[0]}")
+        raise Partial(
+            f"{count(len(lost), 'segment')} could not be opened: {lost[0]}",
+            'the others are there; "firsthand vault check" says what is wrong',
+        )
 
 
 def _recipient(connection: Any, person: people.Person, to: str) -> age.Recipient | None:

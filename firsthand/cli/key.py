@@ -145,7 +145,10 @@ def reseal(vault: Vault, fresh: str) -> None:
     keyring: Keyring = vault.keyring
     live = [each for each in keyring.epochs() if each.ended_ns is None]
     if any(each.root != FILE for each in live):
-        raise Refused("the root is in a key service, which knows no passphrase")
+        raise Refused(
+            "the root is in a key service, which knows no passphrase",
+            "who may use the key is set in that service",
+        )
     for each in live:
         with keyring.db.read() as connection:
             key = keyring.root_key(connection, each.number)
@@ -167,4 +170,6 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise Failed(f"cannot read {file}: {error.strerror}") from error
+        raise Failed(
+            f"cannot read {file}: {error.strerror}", "check the path and its permissions"
+        ) from error

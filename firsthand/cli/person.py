@@ -262,10 +262,16 @@ def receipt(
         try:
             held = json.loads(check.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise Damaged(f"{check} cannot be read as a receipt") from error
+            raise Damaged(
+                f"{check} cannot be read as a receipt",
+                'name a file that "firsthand person receipt" printed',
+            ) from error
         said = erased.verify(held, vault.keyring.log_key().public)
     if said["order"] != erasure_id:
-        raise Damaged(f"{check} is the receipt of erasure {said['order']}")
+        raise Damaged(
+            f"{check} is the receipt of erasure {said['order']}",
+            "name that erasure, or the other file",
+        )
     say(f"the receipt holds: gone from the live system {when(said['gone_live_ns'])} UTC")
     say(erasures.backups(said))
 
@@ -284,4 +290,6 @@ def _interval(from_: str, to: str, day: str) -> tuple[int, int] | None:
 def _require_theirs(vault: "Vault", person: people.Person, segments: list[str]) -> None:
     for segment in segments:
         if vault.segment(segment).person != person.id:
-            raise NotFound(f"{person.name} has no segment {segment!r}")
+            raise NotFound(
+                f"{person.name} has no segment {segment!r}", "see the day on the person's page"
+            )

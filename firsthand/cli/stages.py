@@ -139,7 +139,10 @@ def served(settings: Settings) -> Iterator[int]:
         lines = [process.stdout.readline(), process.stdout.readline()]
         words = lines[1].split()
         if len(words) < 6:
-            raise Failed(f"the vault server did not start: {log.read_text().strip()[-300:]}")
+            raise Failed(
+                f"the vault server did not start: {log.read_text().strip()[-300:]}",
+                "is the port free? Run it again",
+            )
         yield int(words[5].rstrip(";").rsplit(":", 1)[1])
     finally:
         process.terminate()

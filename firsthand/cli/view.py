@@ -10,7 +10,9 @@ from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, moment, opened, when
 from firsthand.consent import people
 from firsthand.consent.access import askers, viewing
+from firsthand.consent.capture import bystanders
 from firsthand.errors import Usage
+from firsthand.vault import reading
 
 app = noun("Looking at another's footage: two approvals, a reason, a time box.")
 
@@ -42,8 +44,8 @@ def ask(
         asker, found = _asker(connection, key), people.find(connection, person)
         bounds = moment(start), moment(stop)
         view = viewing.request(connection, asker, found, *bounds, why, hours, vault.now_ns())
-        state = viewing.state(connection, view, vault.now_ns())
-    say(f"view {view.id} {state}")
+        state = reading.state(vault, connection, view)
+    say(_line(view.id, state))
 
 
 @app.command("break-glass", epilog=exits(10, 12, 13))
@@ -53,7 +55,10 @@ def break_glass(person: PersonName, start: Start, stop: Stop, why: Why, key: Key
         asker, found = _asker(connection, key), people.find(connection, person)
         bounds = moment(start), moment(stop)
         view = viewing.break_glass(connection, asker, found, *bounds, why, vault.now_ns())
-    say(f"view {view.id} is open until {when(view.until_ns)}; {found.name} is told")
+        bystanders.settle(connection, vault.now_ns())
+        state = reading.state(vault, connection, view)
+    say(_line(view.id, state))
+    say(f"it ends {when(view.until_ns)} UTC; {found.name} is told")
 
 
 @app.command(epilog=exits(10, 12, 13))
@@ -61,8 +66,9 @@ def approve(view: ViewId, key: Key = "") -> None:
     """Approve another's request, as one of two reviewers."""
     with opened() as vault, vault.db.write() as connection:
         approved = viewing.approve(connection, view, _asker(connection, key), vault.now_ns())
-        state = viewing.state(connection, approved, vault.now_ns())
-    say(f"view {view} {state if approved.until_ns == 0 else 'is open'}")
+        bystanders.settle(connection, vault.now_ns())
+        state = reading.state(vault, connection, approved)
+    say(_line(view, state))
 
 
 @app.command(epilog=exits(10, 12, 13))
@@ -77,8 +83,9 @@ def answer(
         person = people.find(connection, viewing.find(connection, view).person)
         askers.require_acts_for(connection, asker, person.id)
         said = viewing.say(connection, view, person, choice, vault.now_ns())
-        state = viewing.state(connection, said, vault.now_ns())
-    say(f"{person.name} says {choice}: view {view} {'is open' if said.until_ns else state}")
+        bystanders.settle(connection, vault.now_ns())
+        state = reading.state(vault, connection, said)
+    say(f"{person.name} says {choice}: {_line(view, state)}")
 
 
 @app.command("list", epilog=exits(10))
@@ -87,13 +94,14 @@ def list_(
     json_: Json = False,
 ) -> None:
     """List who asked to see whom, why, and where each request stands."""
-    with opened() as vault, vault.db.read() as connection:
+    with opened() as vault, vault.db.write() as connection:
+        bystanders.settle(connection, vault.now_ns())
         chosen = people.find(connection, person).id if person else ""
         found = [
             vars(view)
             | {"who": askers.find(connection, view.asker).name}
             | {"name": people.find(connection, view.person).name}
-            | {"state": viewing.state(connection, view, vault.now_ns())}
+            | {"state": reading.state(vault, connection, view)}
             for view in viewing.listed(connection, chosen)
         ]
     if json_:
@@ -122,7 +130,7 @@ def open_(
     key: Key = "",
 ) -> None:
     """Open what a granted view allows; each part is in the person's log before it opens."""
-    from firsthand.vault import catalog, reading
+    from firsthand.vault import catalog
 
     endings = {"still": "jpg", "video": "mp4"} if video else {"still": "jpg"}
     done = shut = 0
@@ -143,6 +151,10 @@ def open_(
                 path.write_bytes(data)
                 done += 1
     say(f"{count(done, 'part')} opened into {out}, {count(shut, 'segment')} closed")
+
+
+def _line(view: str, state: str) -> str:
+    return f"view {view} {'' if state.startswith('waits') else 'is '}{state}"
 
 
 def _asker(connection: askers.Connection, key: str) -> askers.Asker:

@@ -129,6 +129,22 @@ def in_view(vault: Vault, asker: Asker, view: str) -> list[Seen]:
         return _seen(vault, connection, granted)
 
 
+def state(vault: Vault, connection: Connection, view: viewing.View) -> str:
+    """In words where a request stands and, once it is granted, how much of it opens now."""
+    told = viewing.state(connection, view, vault.now_ns())
+    if told != "open":
+        return told
+    seen = _seen(vault, connection, view)
+    shut = [each.closed for each in seen if each.closed]
+    if not seen:
+        return "open, but empty: no stored segment lies wholly within its time"
+    if not shut:
+        return told
+    why = f"what is closed {', or '.join(sorted(set(shut)))}"
+    left = len(seen) - len(shut)
+    return f"open, {left} of {len(seen)} segments: {why}" if left else f"granted, but closed: {why}"
+
+
 def _seen(vault: Vault, connection: Connection, view: viewing.View) -> list[Seen]:
     bounds = view.start_ns, view.stop_ns
     listed = [

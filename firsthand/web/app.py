@@ -107,7 +107,12 @@ def _show(request: Request, error: Error) -> Response:
 
 
 def _on_error(request: Request, error: Exception) -> Response:
-    return _show(request, error if isinstance(error, Error) else Failed("something went wrong"))
+    return _show(
+        request,
+        error
+        if isinstance(error, Error)
+        else Failed("something went wrong", "try again; the server's own output says what"),
+    )
 
 
 def _on_http_error(request: Request, error: Exception) -> Response:
@@ -122,4 +127,10 @@ def _on_http_error(request: Request, error: Exception) -> Response:
 def _on_wrong_request(request: Request, error: Exception) -> Response:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
     name = ".".join(str(step) for step in first.get("loc", ())[1:])
-    return _show(request, Usage(f"{name or 'this request'}: {first.get('msg', 'wrong')}".lower()))
+    return _show(
+        request,
+        Usage(
+            f"{name or 'this request'}: {first.get('msg', 'wrong')}".lower(),
+            "go back, and fill in what is asked for",
+        ),
+    )

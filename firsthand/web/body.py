@@ -57,9 +57,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        raise Usage("the body is not JSON") from None
+        raise Usage("the body is not JSON", "send JSON in UTF-8") from None
     if not isinstance(value, dict):
-        raise Usage("the body is no JSON object")
+        raise Usage("the body is no JSON object", "send an object, in braces")
     return value
 
 
@@ -69,4 +69,4 @@ async def read_form(request: Request) -> dict[str, str]:
         text = (await read_body(request, MAX_FORM)).decode()
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=100))
     except ValueError:
-        raise Usage("this form cannot be read") from None
+        raise Usage("this form cannot be read", "go back and send it again") from None

@@ -111,7 +111,9 @@ def _leave_word(
     elif verb == "forget" and minutes.isdecimal() and 0 < int(minutes) <= MINUTES[-1]:
         with vault.db.write() as connection:
             if people.find_device(connection, device).person != person.id:
-                raise NotFound(f"{person.name} has no device {device}")
+                raise NotFound(
+                    f"{person.name} has no device {device}", "see the devices on the person's page"
+                )
             interval = (now_ns - int(minutes) * MINUTE_NS, now_ns)
             order = erasure.order(connection, person, interval, now_ns)
             hide(connection, order)  # within the transaction: nobody gets it meanwhile

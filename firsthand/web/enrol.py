@@ -111,7 +111,9 @@ def revoke(request: Request, person: str, device: str) -> Response:
     vault: Vault = request.app.state.vault
     with vault.db.write() as connection:
         if people.find_device(connection, device).person != people.find(connection, person).id:
-            raise NotFound(f"{person} has no device {device}")
+            raise NotFound(
+                f"{person} has no device {device}", "see the devices on the person's page"
+            )
         people.revoke(connection, device, vault.now_ns())
     return back_to(f"/people/{person}/devices")
 

@@ -58,7 +58,7 @@ class Opened:
                 "lift the withheld interval, or decide on the request, to see it",
             )
         if segment.state != "stored":
-            raise NotFound(f"segment {segment.id} was erased")
+            raise NotFound(f"segment {segment.id} was erased", "nothing brings it back")
         who = "self" if asker.owns(segment.person) else "keeper"
         opener = partial(reading.read_part, self._vault, segment.id, part, who, "page")
         return self._open((asker.id, segment.id, part), opener)
@@ -93,7 +93,9 @@ def footage(request: Request, person: str, segment: str, part: str) -> Response:
     """One part of a segment, whole or a range of it."""
     found = request.app.state.vault.segment(segment)
     if found.person != person or part not in TYPES:
-        raise NotFound(f"there is no {part} of segment {segment} here")
+        raise NotFound(
+            f"there is no {part} of segment {segment} here", "see the day's page for what there is"
+        )
     data = request.app.state.opened.read(found, part, asker_of(request))
     return ranged(data, request.headers.get("range"), TYPES[part])
 

@@ -145,9 +145,14 @@ class Guard:
         """Who asks, by cookie or bearer; or an answer that exchanges a key for its cookie."""
         name, digest = self._cookie
         # A scraper keeps no cookie. Browsers send this header by themselves to nobody.
-        bearer = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
-        if bearer and hmac.compare_digest(bearer, (self._key or "").encode()):
-            return KEEPER, None
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and bearer.strip():
+            if hmac.compare_digest(bearer.strip().encode(), (self._key or "").encode()):
+                return KEEPER, None
+            asker = self._asker(askers.cookie(bearer.strip()))
+            if asker is None:
+                raise _key_needed()
+            return asker, None
         given = request.query_params.get("key", "")
         if given:
             if not hmac.compare_digest(given.encode(), (self._key or "").encode()):

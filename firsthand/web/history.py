@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand import log
+from firsthand.consent.capture.zones import MARKED
 from firsthand.consent.terms.vocabulary import words
 from firsthand.vault.catalog import segments
 from firsthand.web.page import clock, when
@@ -105,6 +106,12 @@ def _listed(days: object) -> str:
     return ", ".join(map(str, days)) if isinstance(days, list) else str(days)
 
 
+def _place(fields: dict[str, Any]) -> str:
+    label, kind = str(fields.get("label", "?")), str(fields.get("kind", "?"))
+    # What a place is called stands in an entry of its own; older vaults wrote it here.
+    return f"{fields.get('zone')} ({kind})" if label.startswith(MARKED) else f"{label} ({kind})"
+
+
 def _posted(fields: dict[str, Any]) -> str:
     what = {"hours": f"wearing on {fields.get('day')}", "bonus": "deciding on a run"}
     kind = str(fields.get("kind"))
@@ -155,10 +162,12 @@ def _words(entry: log.Entry) -> str:
         "rule_set": f"standing answer set: {words(get('permission'))}: {get('choice')}",
         "withhold_lifted": f"withheld interval {get('withhold')} lifted",
         "erasure_ordered": _erased(fields),
-        "zone_said": f"place said: {get('label')} ({get('kind')})",
+        "zone_said": f"place said: {_place(fields)}",
+        "zone_named": f"place {get('zone')} is called {get('label')}",
         "zone_ended": f"place {get('zone')} ended",
-        "work_permitted": f"recording at {get('label')} is permitted",
-        "employer_named": f"{get('employer')} permits it, signed by {get('signed_by')}",
+        "work_permitted": f"recording at work is permitted ({get('permit')})",
+        "employer_named": f"{get('employer')} permits it, signed by {get('signed_by')}"
+        + (f": {get('label')}" if "label" in fields else ""),
         "permit_revoked": f"permission {get('permit')} ended",
         "review_window_set": f"review window set to {get('days')} days",
         "days_reviewed": f"looked at {_listed(fields.get('days'))}",

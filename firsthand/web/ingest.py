@@ -164,13 +164,15 @@ def _open(vault: Vault, device: people.Device, body: bytes) -> dict[str, Any]:
     asked = parse_object(body)
     envelope, headers = asked.get("envelope"), asked.get("headers")
     if not isinstance(envelope, dict) or not isinstance(headers, dict):
-        raise Usage('an upload is opened with {"envelope", "headers"}')
+        raise Usage(
+            'an upload is opened with {"envelope", "headers"}', "see docs/format.md, upload"
+        )
     if not all(isinstance(value, str) for value in headers.values()):
-        raise Usage("each header is base64 text")
+        raise Usage("each header is base64 text", "see docs/format.md, upload")
     forget.make_way(vault, device, envelope)
     part_size = asked.get("part_size", 0)
     if type(part_size) is not int:
-        raise Usage("part_size is a number of bytes")
+        raise Usage("part_size is a number of bytes", "see docs/format.md, upload")
     announce = asked.get("announce", False) is True
     answer = ingest.open_upload(vault, device, envelope, headers, part_size, announce)
     if "upload" in answer and not announce:
@@ -190,5 +192,7 @@ def _parts(
 def _md5s(listed: Any) -> dict[int, str]:
     """MD5s by part number, which a device may send along: then its URLs take no other bytes."""
     if not isinstance(listed, list) or not all(_MD5.fullmatch(str(each)) for each in listed):
-        raise Usage('"md5" is a list of MD5s in base64, one for each part')
+        raise Usage(
+            '"md5" is a list of MD5s in base64, one for each part', "see docs/format.md, upload"
+        )
     return dict(enumerate(listed, 1))

@@ -40,7 +40,9 @@ def tile(request: Request, place: str) -> Response:
     vault: Vault = request.app.state.vault
     wanted = tiles.parse_path(f"tile/{place}")
     if wanted.level == tiles.ENTRIES:  # these are asked for elsewhere, with the key
-        raise NotFound(f"there is no tile {place}")
+        raise NotFound(
+            f"there is no tile {place}", "the checkpoint says how far the log goes: /checkpoint"
+        )
     return Response(proof.tile(vault, wanted), media_type=BYTES, headers=FOREVER)
 
 

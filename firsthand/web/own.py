@@ -15,7 +15,7 @@ from firsthand.consent.access import askers, viewing
 from firsthand.consent.capture import bystanders, review, zones
 from firsthand.consent.seen import Stale
 from firsthand.errors import Usage
-from firsthand.vault import erase
+from firsthand.vault import erase, reading
 from firsthand.vault.vault import Vault
 from firsthand.web.body import read_form
 from firsthand.web.page import asker_of, back_to, parse_time
@@ -39,13 +39,13 @@ class Own:
     badge: str
 
 
-def shown(connection: Connection, person: people.Person, now_ns: int) -> Own:
+def shown(vault: Vault, connection: Connection, person: people.Person, now_ns: int) -> Own:
     """All of it, for one person."""
     views = [
         {
             "view": view,
             "who": askers.find(connection, view.asker).name,
-            "state": viewing.state(connection, view, now_ns),
+            "state": reading.state(vault, connection, view),
         }
         for view in viewing.listed(connection, person.id)
     ]

@@ -80,7 +80,7 @@ def person_page(
             "rules": _rules(connection, found.id),
             "withheld": withhold.of(connection, found.id),
             "releases": _releases(connection, found.id),
-            "own": own.shown(connection, found, now_ns),
+            "own": own.shown(vault, connection, found, now_ns),
             "earned": earned.shown(connection, found),
             "lines": lines,
             "next_log": next_log,

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy import Connection
 
 from firsthand.consent import people
 from firsthand.consent.access import askers, viewing
@@ -21,20 +22,27 @@ Form = Annotated[dict[str, str], Depends(read_form)]
 def views_page(request: Request) -> Response:
     """Every request, and the form for another."""
     vault: Vault = request.app.state.vault
-    now_ns = vault.now_ns()
+    mine = asker_of(request).human
+    reading.settle(vault)
     with vault.db.read() as connection:
         shown = [
             {
                 "view": view,
                 "person": people.find(connection, view.person),
                 "who": askers.find(connection, view.asker),
-                "state": viewing.state(connection, view, now_ns),
-                "open": view.until_ns > now_ns and view.said != "no",
+                "state": _state(vault, connection, view, mine),
             }
             for view in viewing.listed(connection)
         ]
         named = [each for each in people.listed(connection) if each.status == "active"]
     return render("views.html", views=shown, people=named)
+
+
+def _state(vault: Vault, connection: Connection, view: viewing.View, mine: str) -> str:
+    """How much of it opens is told to whoever asked for it: others learn of no withheld time."""
+    if mine and askers.find(connection, view.asker).human == mine:
+        return reading.state(vault, connection, view)
+    return viewing.state(connection, view, vault.now_ns())
 
 
 @router.post("/views")
@@ -76,6 +84,8 @@ def view_page(request: Request, view: str, segment: str = "") -> Response:
 def footage(request: Request, view: str, segment: str, part: str) -> Response:
     """One part of a segment in a granted view, whole or a range of it."""
     if part not in TYPES:
-        raise NotFound(f"there is no {part} of segment {segment} here")
+        raise NotFound(
+            f"there is no {part} of segment {segment} here", "see the view's page for what there is"
+        )
     data = request.app.state.opened.read_view(asker_of(request), view, segment, part)
     return ranged(data, request.headers.get("range"), TYPES[part])

@@ -290,7 +290,7 @@ class _Part(_Exchange):
 
     def _write(self) -> None:
         if self._writer is None:
-            raise Failed("a part is written before it is opened")
+            raise Failed("a part is written before it is opened", "begin the part anew")
         self._writer.write(self._buffer[: self._filled])
         if not self._left:
             self._writer.finish()

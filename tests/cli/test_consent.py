@@ -8,7 +8,9 @@ import pytest
 
 from firsthand import age, config
 from firsthand.cli import main
-from firsthand.consent.terms import text
+from firsthand.consent import people
+from firsthand.consent.terms import agreements, text
+from firsthand.vault.vault import Vault
 
 
 @pytest.fixture
@@ -104,3 +106,22 @@ def test_a_run_under_an_approval_its_snapshot_and_its_end(call):
     assert (row["id"], row["holds"]) == ("IRB-7", False)
     assert call("person", "add", "cem", "--approval", "IRB-7")[0] == 13
     assert call(*propose, *offers)[0] == 13
+
+
+def test_what_was_said_no_to_is_listed_and_the_same_again_is_told(call, tmp_path):
+    assert call("person", "add", "ana", "--place", "NL")[0] == 0
+    me = ("consent", "quiz", "ana", "--of-age", "--own-hand", "--answers")
+    assert call(*me, rights())[0] == 0
+    vault = Vault(config.load(tmp_path / "firsthand-data", passphrase="correct horse"))
+    with vault.db.write() as connection:
+        ana = people.find(connection, "ana")
+        agreements.choose(connection, ana, {"fh:human-view": True, "fh:publish-clips": False})
+    vault.close()
+    assert "fh:publish-clips" in call("consent", "refusals", "ana")[1]
+    (told,) = json.loads(call("consent", "refusals", "ana", "--json")[1])
+    assert [each["@id"] for each in told["dpv:hasPurpose"]] == ["fh:publish-clips"]
+    code, said = call("consent", "give", "ana", "human-view")
+    assert (code, "consents already to fh:human-view" in said) == (0, True)
+    span = ("2026-01-05T08:30:00", "2026-01-05T08:40:00")
+    assert "ana withholds 2026" in call("consent", "withhold", "ana", *span)[1]
+    assert "ana withholds already 2026" in call("consent", "withhold", "ana", *span)[1]

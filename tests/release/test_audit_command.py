@@ -126,3 +126,15 @@ def test_checking_needs_no_database(tmp_path):
         2,
         "firsthand: error: there is no file nothing.json",
     )
+    assert done.stderr.splitlines()[1].startswith("firsthand: hint: name what ")
+
+
+@pytest.mark.parametrize("words", ["", "{", "[]", "3", "null"])
+def test_what_is_no_proof_is_named_with_a_hint(tmp_path, capsys, words):
+    file = tmp_path / "proof.json"
+    file.write_text(words)
+    for path, told in ((file, "is no proof and no bundle"), (tmp_path, "is a folder")):
+        assert main(["audit", "check", str(path)]) == 2
+        error, hint = capsys.readouterr().err.splitlines()
+        assert f"{path} {told}" in error
+        assert "firsthand audit prove" in hint

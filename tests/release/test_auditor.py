@@ -422,7 +422,7 @@ def test_a_bundle_names_nobody_and_opens_what_it_must_alone(audited):
     assert not kinds & {"person_added", "read", "device_enrolled"}
 
 
-def test_a_bundle_names_no_employer_and_no_reviewer(made):
+def test_a_bundle_names_no_employer_no_reviewer_and_no_place(made):
     with made.vault.db.write() as connection:
         person = ana(made, connection)
         times = {"stop_ns": NOW_NS + 9 * DAY_NS, "now_ns": NOW_NS}
@@ -437,8 +437,8 @@ def test_a_bundle_names_no_employer_and_no_reviewer(made):
         bystanders.decide(connection, person, held.id, "keep", NOW_NS, reviewer="Dr. Eve")
     release = made.release(made.run)
     told = json.dumps(bundle.make(made.vault, release.id))
-    assert "the shop" in told
-    assert not [name for name in ("Bread", "Aker", "Eve") if name in told]
+    assert f'"label\\":\\"{zones.MARKED}' in told.replace("\\\\", "\\")
+    assert not [name for name in ("Bread", "Aker", "Eve", "the shop") if name in told]
     assert made.audit(release.id)["holds"]
 
 

@@ -215,6 +215,20 @@ def test_breaking_the_glass_is_logged_first_and_opens_no_withheld_footage(
     monkeypatch.setattr(vault.keyring, "day_key", day_key)
     assert read(vault, segments[0], who=(dr, broken.id))  # though it is still in review
     assert [kind for kind in order if kind in ("glass_broken", "read")] == ["glass_broken", "read"]
+    with vault.db.write() as connection:
+        closed = "what is closed is withheld by its wearer"
+        assert reading.state(vault, connection, broken) == f"open, 2 of 3 segments: {closed}"
+        (held,) = withhold.of(connection, person.id)
+        withhold.withhold(connection, person, *bounds)
+        assert reading.state(vault, connection, broken) == f"granted, but closed: {closed}"
+        for each in withhold.of(connection, person.id):
+            withhold.lift(connection, person, each.id)
+        assert reading.state(vault, connection, broken) == "open"
+        (consent,) = agreements.of(connection, person.id)
+        agreements.withdraw(connection, person, consent.id, NOW_NS)
+        assert "granted, but closed: " in reading.state(vault, connection, broken)
+        agreements.give(connection, person, ["human-view"], now_ns=NOW_NS)
+        withhold.withhold(connection, person, held.start_ns, held.stop_ns)
     with pytest.raises(Refused, match="withheld"):
         read(vault, segments[1], who=(dr, broken.id))
 

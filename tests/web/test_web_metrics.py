@@ -8,6 +8,7 @@ from test_web_pages import Strict
 
 from firsthand.cli.device import require_heard
 from firsthand.cli.overview import _forged, overview
+from firsthand.consent.access import askers
 from firsthand.errors import Failed
 from firsthand.record.card.card import Card
 from firsthand.record.clock import Clock
@@ -73,13 +74,30 @@ def test_a_silent_device_raises_the_alarm_everywhere(vault, server, pi, monkeypa
     assert "SILENT" in str(commands._row(found[0]))
 
 
-def test_the_figures_stand_behind_the_access_key_and_name_nobody(server, pi):
+def test_the_figures_stand_behind_the_access_key_and_name_nobody(vault, server, pi):
     assert call(server.url, "GET", "/metrics").status == 401
     wrong = {"Authorization": "Bearer wrong"}
     assert call(server.url, "GET", "/metrics", None, wrong).status == 401
     right = {"Authorization": f"Bearer {KEY}"}
     text = call(server.url, "GET", "/metrics", None, right).text
     assert "ana" not in text
+    with vault.db.write() as connection:
+        _, key = askers.give(connection, "prometheus", "organisation")
+        _, other = askers.give(connection, "eve", "reviewer")
+    for scheme in ("Bearer", "bearer"):
+        assert (
+            call(server.url, "GET", "/metrics", None, {"Authorization": f"{scheme} {key}"}).status
+            == 200
+        )
+    named = {"Authorization": f"Bearer {key}"}
+    assert call(server.url, "GET", f"/people/{pi.person}", None, named).status == 403
+    assert (
+        call(server.url, "GET", "/metrics", None, {"Authorization": f"Bearer {other}"}).status
+        == 403
+    )
+    with vault.db.write() as connection:
+        askers.revoke(connection, "prometheus")
+    assert call(server.url, "GET", "/metrics", None, named).status == 401
     assert pi.person not in text
 
 

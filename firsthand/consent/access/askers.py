@@ -130,7 +130,7 @@ def find(connection: Connection, asker: str) -> Asker:
     """Whoever has the key of this id, revoked or not; NotFound."""
     row = connection.execute(sa.select(keys).where(keys.c.id == asker)).first()
     if row is None:
-        raise NotFound(f"there is no key {asker}")
+        raise NotFound(f"there is no key {asker}", 'see "firsthand access list"')
     return _asker(row)
 
 

@@ -72,7 +72,10 @@ def break_glass(
 ) -> View:
     """Looks in an emergency, for a few hours, on a reviewer's own name; the person is told."""
     if asker.role != "reviewer":
-        raise Refused("only a reviewer may break the glass")
+        raise Refused(
+            "only a reviewer may break the glass",
+            "a reviewer's key does: firsthand access give NAME --role reviewer",
+        )
     bounds = start_ns, stop_ns
     return _ask(connection, asker, person, bounds, reason, GLASS_HOURS, True, now_ns)
 
@@ -84,7 +87,7 @@ def approve(connection: Connection, view: str, approver: Asker, now_ns: int | No
     if approver.role != "reviewer":
         raise Refused(f"{approver.name} is no reviewer", "two reviewers approve a viewing")
     if found.until_ns or found.said == "no":
-        raise Refused(f"view {view} is decided already")
+        raise Refused(f"view {view} is decided already", 'ask anew: "firsthand view ask"')
     person = people.find(connection, found.person)
     others = [
         askers.find(connection, each) for each in (found.asker, *_approvers(connection, view))
@@ -96,7 +99,10 @@ def approve(connection: Connection, view: str, approver: Asker, now_ns: int | No
                 "an approver is another human, of another household",
             )
     if askers.near(connection, approver, person):
-        raise Refused(f"{approver.name} is too near to {person.name} to approve this")
+        raise Refused(
+            f"{approver.name} is too near to {person.name} to approve this",
+            "an approver is another human, of another household",
+        )
     row = {"view": view, "approver": approver.id, "approved_ns": at_ns}
     connection.execute(approvals.insert().values(**row))
     private = {"view": view, "who": approver.name}
@@ -118,9 +124,11 @@ def say(
     at_ns = now_ns or time.time_ns()
     found = find(connection, view)
     if found.person != person.id:
-        raise NotFound(f"nobody asked to see {person.name} under {view}")
+        raise NotFound(
+            f"nobody asked to see {person.name} under {view}", 'see "firsthand view list"'
+        )
     if choice not in ("yes", "no"):
-        raise Usage(f"an answer is yes or no, not {choice!r}")
+        raise Usage(f"an answer is yes or no, not {choice!r}", "say one of the two")
     if choice == "yes" and found.said == "no":
         raise Refused(f"{person.name} refused view {view} already", "let them ask again")
     private = {"view": view, "choice": choice}
@@ -134,7 +142,10 @@ def require(connection: Connection, view: str, asker: Asker, now_ns: int) -> Vie
     """The granted view, asked anew; Refused if its time is over, or a consent is."""
     found = find(connection, view)
     if askers.find(connection, found.asker).human != asker.human or not asker.human:
-        raise Refused(f"view {view} is another's")
+        raise Refused(
+            f"view {view} is another's",
+            "whoever asked opens it; ask for yourself: firsthand view ask",
+        )
     if found.said == "no" or not found.until_ns:
         raise Refused(f"view {view} is not granted", 'see "firsthand view list"')
     if now_ns >= found.until_ns:
@@ -142,7 +153,10 @@ def require(connection: Connection, view: str, asker: Asker, now_ns: int) -> Vie
     person = people.find(connection, found.person)
     decision = ask.for_view(connection, person, _answer(connection, found), now_ns)
     if not decision.allowed:
-        raise Refused(f"view {view}: {decision.reasons[0]}")
+        raise Refused(
+            f"view {view}: {decision.reasons[0]}",
+            "the person decides that, by their consents and answers",
+        )
     return found
 
 
@@ -180,11 +194,15 @@ def listed(connection: Connection, person: str = "") -> Sequence[View]:
 
 
 def state(connection: Connection, view: View, now_ns: int) -> str:
-    """In words where a request stands."""
+    """In words where a request stands; "open" only where the person's consent lets it be."""
     if view.said == "no":
         return "refused by the wearer"
     if view.until_ns:
-        return "open" if now_ns < view.until_ns else "over"
+        if now_ns >= view.until_ns:
+            return "over"
+        person = people.find(connection, view.person)
+        decision = ask.for_view(connection, person, _answer(connection, view), now_ns)
+        return "open" if decision.allowed else f"granted, but closed: {decision.reasons[0]}"
     lacking = NEEDED - len(_approvers(connection, view.id))
     waits = [f"{lacking} approvals"] if lacking > 1 else ["1 approval"] if lacking else []
     if _answer(connection, view) != "yes":
@@ -211,7 +229,9 @@ def _ask(
     if len(reason.strip()) < 10:
         raise Usage("say why, in ten letters at least", "the person reads it")
     if not 1 <= hours <= MOST_HOURS:
-        raise Usage(f"a view is open for 1 to {MOST_HOURS} hours")
+        raise Usage(
+            f"a view is open for 1 to {MOST_HOURS} hours", "give a number of hours within that"
+        )
     values: dict[str, Any] = {
         "id": people.new_id("v"),
         "start_ns": bounds[0],

@@ -180,7 +180,10 @@ def decide(
             f"{person.name} has no open request {held}", 'see "firsthand bystander list"'
         )
     if decision not in ("keep", "erase"):
-        raise Usage(f"a decision is keep or erase, not {decision!r}")
+        raise Usage(
+            f"a decision is keep or erase, not {decision!r}",
+            "keep shows the time again, erase destroys it",
+        )
     if decision == "erase" and found.stop_ns - found.start_ns > ERASE_NS and not reviewer.strip():
         raise Refused(
             f"this would erase more than {ERASE_NS // MINUTE_NS} minutes on a stranger's word",

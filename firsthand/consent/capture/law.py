@@ -56,16 +56,26 @@ def add(connection: Connection, law: Law, now_ns: int | None = None) -> None:
     if law.audio not in AUDIO:
         raise Usage(f"audio is one, all or mixed, not {law.audio!r}", "whose consent does it take?")
     if law.video not in ("yes", "no"):
-        raise Usage(f"video is yes or no, not {law.video!r}")
+        raise Usage(
+            f"video is yes or no, not {law.video!r}",
+            "may pictures be taken there at all? --video yes or no",
+        )
     if not (law.jurisdiction and law.source.strip() and law.reviewer.strip()):
-        raise Usage("a row of law names its place, its source and its reviewer")
+        raise Usage(
+            "a row of law names its place, its source and its reviewer",
+            "give PLACE, --source and --reviewer",
+        )
     if law.reviewer == UNREVIEWED and law.audio == "one":
         raise Usage("a row that nobody reviewed can't allow sound", "say who read it: --reviewer")
     try:
         if date.fromisoformat(law.as_of) >= date.fromisoformat(law.expires):
-            raise Usage("this row of law expires before it begins")
+            raise Usage(
+                "this row of law expires before it begins", "give --expires a day after --as-of"
+            )
     except ValueError as error:
-        raise Usage(f"dates are written 2026-11-01: {error}") from error
+        raise Usage(
+            f"dates are written 2026-11-01: {error}", "give --as-of and --expires so"
+        ) from error
     log.append(connection, "law_added", now_ns or time.time_ns(), law=vars(law))
     put(connection, law)
 

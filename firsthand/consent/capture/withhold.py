@@ -32,9 +32,16 @@ def withhold(
     stop_ns: int,
     now_ns: int | None = None,
 ) -> Withhold:
-    """Keeps an interval back, before or after the fact; Usage if it is empty."""
+    """Keeps an interval back, before or after the fact; Usage if it is empty.
+
+    Kept back twice is once: the same interval again returns the one that holds.
+    """
     if not 0 <= start_ns < stop_ns < 2**63:
         raise Usage("this interval is empty or out of range", "give a start before its stop")
+    bounds = (start_ns, stop_ns)
+    for there in of(connection, person.id):
+        if (there.start_ns, there.stop_ns) == bounds:
+            return there
     at_ns = now_ns or time.time_ns()
     withheld = people.new_id("w")
     private = {"withhold": withheld, "start_ns": start_ns, "stop_ns": stop_ns}
@@ -53,7 +60,10 @@ def lift(
     where = (withholds.c.id == withheld) & (withholds.c.person == person.id)
     where &= withholds.c.lifted_ns.is_(None)
     if not connection.execute(withholds.update().where(where).values(lifted_ns=at_ns)).rowcount:
-        raise NotFound(f"{person.name} withholds nothing under {withheld}")
+        raise NotFound(
+            f"{person.name} withholds nothing under {withheld}",
+            'its id is what "firsthand consent withhold" printed, w- and eight digits',
+        )
     people.note(connection, "withhold_lifted", person, at_ns, private={"withhold": withheld})
 
 

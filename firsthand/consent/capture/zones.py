@@ -5,6 +5,7 @@ after the fact, with its kind. What a kind allows at most is a row of data/place
 """
 
 import csv
+import hmac
 import re
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from firsthand import log
 from firsthand.capture import DAYS, Permit, Rules, Zone
 from firsthand.consent import people
 from firsthand.consent.capture import law
@@ -24,6 +26,7 @@ from firsthand.consent.capture.tables import permits, zones
 from firsthand.errors import NotFound, Refused, Usage
 
 FOREVER_NS = 2**62
+MARKED = "#"  # begins the mark that stands for a place's name in what an auditor reads
 # What was said by mistake can be taken back as a whole for so long; after that it can only end.
 UNDO_NS = 7 * 86_400 * 10**9
 
@@ -103,7 +106,12 @@ def say(
         jurisdiction=jurisdiction.strip(),
     )
     said = people.new_id("z")
-    index = people.note(connection, "zone_said", person, at_ns, private={"zone": said} | vars(zone))
+    known_as = _known_as(connection, person, zone.label)
+    private: dict[str, Any] = {"zone": said} | vars(zone) | {"label": known_as}
+    index = people.note(connection, "zone_said", person, at_ns, private=private)
+    if known_as != zone.label:  # by itself, so that an audit need not show what places are called
+        named = {"zone": said, "label": zone.label}
+        people.note(connection, "zone_named", person, at_ns, private=named)
     values = {"id": said, "person": person.id, "said_ns": at_ns, "log_index": index}
     connection.execute(zones.insert().values(**values, **vars(zone)))
     return Said(said, zone, at_ns, index)
@@ -155,9 +163,15 @@ def permit(
     """
     at_ns = now_ns or time.time_ns()
     if not (employer.strip() and signed_by.strip()):
-        raise Usage("a permission names the employer and who signed for it")
+        raise Usage(
+            "a permission names the employer and who signed for it",
+            "give --employer and --signed-by",
+        )
     if not re.fullmatch(r"[0-9a-f]{64}", document_sha256):
-        raise Usage("a permission is bound to the SHA-256 of the signed document")
+        raise Usage(
+            "a permission is bound to the SHA-256 of the signed document",
+            '--document is the 64 digits that "sha256sum" prints of it',
+        )
     own = {person.name.casefold(), person.id}
     if {signed_by.strip().casefold(), employer.strip().casefold(), by} & own:
         raise Refused(
@@ -183,13 +197,32 @@ def permit(
     }
     name = people.new_id("m")
     private: dict[str, Any] = {"permit": name} | values
-    # By themselves, so that an audit that asks what was permitted need not show who did.
-    named = {"permit": name} | {each: private.pop(each) for each in ("employer", "signed_by")}
+    # By themselves, so that an audit that asks what was permitted need not show who did, and where.
+    named = {"permit": name, "label": label}
+    named |= {each: private.pop(each) for each in ("employer", "signed_by")}
+    private["label"] = _known_as(connection, person, label)
     index = people.note(connection, "work_permitted", person, at_ns, private=private)
     people.note(connection, "employer_named", person, at_ns, private=named)
     row = values | {"id": name, "log_index": index}
     connection.execute(permits.insert().values(person=person.id, **row))
     return Permission(**row)
+
+
+def _known_as(connection: Connection, person: people.Person, label: str) -> str:
+    """What stands for a place's name where an auditor reads: the same for all that is said of it.
+
+    A kind stands for itself, and so does a name that an older vault wrote there already. Others
+    become a mark that can't be guessed back without the person's salt.
+    """
+    if label in kinds():
+        return label
+    places = [each.log_index for each in of(connection, person.id) if each.zone.label == label]
+    for index in places:
+        entry = next(iter(log.read(connection, person.id, index)), None)
+        if entry and entry.index == index and (entry.private or {}).get("label") == label:
+            return label
+    digest = hmac.digest(person.salt or b"", b"place|" + label.encode(), "sha256")
+    return MARKED + digest.hex()[:32]
 
 
 def revoke(
@@ -200,7 +233,9 @@ def revoke(
     where = (permits.c.id == permission) & (permits.c.person == person.id)
     held = connection.execute(sa.select(permits).where(where)).first()
     if held is None:
-        raise NotFound(f"{person.name} has no permission {permission}")
+        raise NotFound(
+            f"{person.name} has no permission {permission}", 'see "firsthand place list"'
+        )
     private = {"permit": permission, "stop_ns": at_ns}
     people.note(connection, "permit_revoked", person, at_ns, private=private)
     stop_ns = max(held.start_ns, min(held.stop_ns, at_ns))
@@ -244,7 +279,7 @@ def _check_week(days: str, from_min: int, to_min: int, tz: str) -> None:
     if wrong:
         raise Usage(f"{wrong[0]!r} is no day of the week", f"known: {' '.join(DAYS)}")
     if not (0 <= from_min < 1440 and 0 <= to_min <= 1440):
-        raise Usage("a time of day lies between 00:00 and 24:00")
+        raise Usage("a time of day lies between 00:00 and 24:00", "write it as 09:00-17:00")
     try:
         ZoneInfo(tz)
     except (KeyError, OSError, ValueError) as error:

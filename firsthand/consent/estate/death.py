@@ -48,9 +48,14 @@ def attest(
     """
     who, house = " ".join(attestor.split()), " ".join(household.split())
     if not who or not house:
-        raise Usage("an attestation names who attests, and where they live")
+        raise Usage(
+            "an attestation names who attests, and where they live", "give --by and --household"
+        )
     if not re.fullmatch(r"[0-9a-f]{64}", document_sha256):
-        raise Usage("an attestation carries the SHA-256 of its document, in hexadecimal")
+        raise Usage(
+            "an attestation carries the SHA-256 of its document, in hexadecimal",
+            "give the document itself: --document FILE",
+        )
     now = people.find(connection, person.id)
     if now.status == "erased":
         raise Refused(f"person {person.id} is erased", "there is nothing left to decide on")
@@ -58,7 +63,7 @@ def attest(
     if any(_same(one.attestor, who) for one in known):
         return state(connection, person.id)
     if _same(who, now.name):
-        raise Refused(f"{who} can't attest their own death")
+        raise Refused(f"{who} can't attest their own death", "two others of two households do")
     if any(_same(one.household, house) for one in known):
         raise Refused(f"{who} lives with one who attested already", _OTHERS)
     if any(one.document_sha256 == document_sha256 for one in known):
@@ -84,9 +89,9 @@ def deny(
     Who had left before has left: nothing leads back from that.
     """
     if not why.strip():
-        raise Usage("say how it is known that the person lives")
+        raise Usage("say how it is known that the person lives", "give the reason with --why")
     if not _attestations(connection, person.id):
-        raise Usage(f"nobody attested a death of {person.name}")
+        raise Usage(f"nobody attested a death of {person.name}", 'see "firsthand estate show"')
     private = {"why": why.strip()}
     people.note(connection, "death_denied", person, now_ns or time.time_ns(), private=private)
     for table in (attestations, stops):
@@ -125,7 +130,9 @@ def require(
     if said.set_ns is None:
         raise Refused(f"{person.name} left no directive", "then nobody may, and all is destroyed")
     if not said.allows(act, who):
-        raise Refused(f"{person.name}'s directive does not name {who} to {act}")
+        raise Refused(
+            f"{person.name}'s directive does not name {who} to {act}", 'see "firsthand estate show"'
+        )
     if at_ns < found.in_force_ns:
         left = -(-(found.in_force_ns - at_ns) // DAY_NS)
         raise Refused(f"the wait for a denial lasts {left} more days", "ask again then")

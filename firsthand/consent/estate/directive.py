@@ -45,11 +45,16 @@ def write(
         raise Usage(f"{unknown[0]!r} is nothing that a directive can allow", f"use {ACTS}")
     named = {act: tuple(dict.fromkeys(name.strip() for name in may.get(act, ()))) for act in ACTS}
     if not all(name for names in named.values() for name in names):
-        raise Usage("a directive names people, and one of these names is empty")
+        raise Usage(
+            "a directive names people, and one of these names is empty", "give each person a name"
+        )
     if person.name in {name for names in named.values() for name in names}:
         raise Usage(f"{person.name} can't act after {person.name}'s death", "name somebody else")
     if not 0 <= destroy_after_years <= LONGEST_YEARS:
-        raise Usage(f"destruction comes after 0 to {LONGEST_YEARS} years")
+        raise Usage(
+            f"destruction comes after 0 to {LONGEST_YEARS} years",
+            "give a number of years within that",
+        )
     set_ns = now_ns or time.time_ns()
     values = {"may": {act: list(names) for act, names in named.items()}}
     private = values | {"destroy_after_years": destroy_after_years}

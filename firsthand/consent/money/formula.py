@@ -83,7 +83,10 @@ def publish(
             f"let it begin after {max(today.isoformat(), last.begins)}",
         )
     if min(cents_per_hour, units_per_hour) < 0 or not 0 <= withheld_percent <= 100:
-        raise Usage("a formula pays nothing below zero, and withheld time at most in full")
+        raise Usage(
+            "a formula pays nothing below zero, and withheld time at most in full",
+            "give rates of zero and more, and for withheld time 0 to 1",
+        )
     rates = (cents_per_hour, units_per_hour, withheld_percent)
     formula = Formula(last.version + 1, first.isoformat(), *rates)
     index = log.append(connection, "formula_published", at_ns, formula=asdict(formula))

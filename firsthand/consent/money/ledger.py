@@ -50,7 +50,9 @@ def credit_hours(
     Footage that comes late adds to its day; footage withheld or erased later takes nothing away.
     """
     if not 0 <= accepted_s <= 86_400:
-        raise Usage(f"{accepted_s} accepted seconds are more than a day has")
+        raise Usage(
+            f"{accepted_s} accepted seconds are more than a day has", "count the seconds of one day"
+        )
     where = (transactions.c.person == person.id) & (transactions.c.day == day)
     where &= transactions.c.kind == "hours"
     query = sa.select(sa.func.count(), sa.func.max(transactions.c.seconds)).where(where)
@@ -71,7 +73,7 @@ def credit_bonus(
 ) -> Transaction | None:
     """Pays for having decided on a run, the same for yes and no, once; None if it was paid."""
     if cents < 0:
-        raise Usage("a bonus is not below zero")
+        raise Usage("a bonus is not below zero", "give zero or more cents")
     cause = f"bonus {run} {person.id}"
     if not cents or _find(connection, cause) is not None:
         return None
@@ -91,16 +93,25 @@ def pay(
     Refused if their account holds less. Someone who has left, or is erased, can still be paid.
     """
     if cents <= 0 or not reference.strip():
-        raise Usage("a payout has an amount above zero and the reference of the transfer")
+        raise Usage(
+            "a payout has an amount above zero and the reference of the transfer",
+            "give CENTS above zero and --reference",
+        )
     cause = f"payout {reference.strip()}"
     known = _find(connection, cause)
     if known is not None:
         if known.person != person.id or (PAID, "cents", cents) not in known.postings:
-            raise Usage(f"reference {reference} was used for another payout")
+            raise Usage(
+                f"reference {reference} was used for another payout",
+                "that payout is booked already; this transfer has a reference of its own",
+            )
         return known
     held = balance(connection, person.id)["cents"]
     if cents > held:
-        raise Refused(f"{person.name} has earned {held} cents that are not paid, not {cents}")
+        raise Refused(
+            f"{person.name} has earned {held} cents that are not paid, not {cents}",
+            'see "firsthand ledger statement"',
+        )
     moved = _move(person.id, PAID, {"cents": cents})
     return _post(connection, "payout", cause, person, moved, now_ns=now_ns)
 

@@ -11,6 +11,8 @@ from firsthand.consent.money import ledger
 from firsthand.consent.money.formula import Formula, listed, of_day
 from firsthand.errors import Damaged
 
+RECOVER = 'all that differs: "firsthand ledger verify"; the log itself: "firsthand audit verify"'
+
 
 @dataclass(frozen=True)
 class Line:
@@ -66,17 +68,17 @@ def verify(connection: Connection) -> dict[str, int]:
         for line in statement(connection, person).lines:
             one = known.get(line.log_index)
             if one is None or _sums(one) != (line.cents, line.units) or one.cause != line.cause:
-                raise Damaged(f"the ledger differs from log entry {line.log_index}")
+                raise Damaged(f"the ledger differs from log entry {line.log_index}", RECOVER)
             seen.add(line.log_index)
     gone = 0
     for index, one in known.items():
         for currency in ledger.CURRENCIES:
             if sum(amount for _, name, amount in one.postings if name == currency):
-                raise Damaged(f"transaction {one.id} does not sum to zero")
+                raise Damaged(f"transaction {one.id} does not sum to zero", RECOVER)
         if index not in seen:
             entry = next(log.read(connection, start=index), None)
             if entry is None or entry.kind != "ledger_posted" or entry.private is not None:
-                raise Damaged(f"transaction {one.id} is not in the log")
+                raise Damaged(f"transaction {one.id} is not in the log", RECOVER)
             gone += 1
     return {"transactions": len(known), "erased": gone}
 
@@ -99,7 +101,9 @@ def _lines(
             before, after = rate.worth(paid_s.get(line.day, 0)), rate.worth(line.seconds)
             earned = tuple(after[name] - before[name] for name in ledger.CURRENCIES)
             if earned != (line.cents, line.units) or rate.version != line.formula:
-                raise Damaged(f"log entry {entry.index} does not follow formula {rate.version}")
+                raise Damaged(
+                    f"log entry {entry.index} does not follow formula {rate.version}", RECOVER
+                )
             paid_s[line.day] = line.seconds
         yield line
 
@@ -114,7 +118,9 @@ def _line(person: str, entry: log.Entry, fields: dict[str, Any]) -> Line:
         }  # fmt: skip
         told = {name: fields[name] for name in ("kind", "cause", "day", "seconds", "formula")}
     except (KeyError, ValueError) as error:
-        raise Damaged(f"log entry {entry.index} is no entry of the ledger: {error}") from error
+        raise Damaged(
+            f"log entry {entry.index} is no entry of the ledger: {error}", RECOVER
+        ) from error
     return Line(entry.index, entry.time_ns, **told, **amounts)
 
 

@@ -24,7 +24,10 @@ def vote(
 ) -> None:
     """Casts or changes a person's ballot; the last one counts."""
     if choice not in CHOICES:
-        raise Usage(f"a ballot is yes or no, not {choice!r}")
+        raise Usage(
+            f"a ballot is yes or no, not {choice!r}",
+            "say one of the two; who says nothing has said no",
+        )
     people.require_active(connection, person)
     cast_ns = now_ns or time.time_ns()
     index = people.note(
@@ -53,7 +56,10 @@ def set_rule(
     """Sets a person's standing answer ("yes" or "no", "ask" for none) to runs of one purpose."""
     (code,) = check_permissions([permission])
     if choice not in (*CHOICES, "ask"):
-        raise Usage(f"a standing rule is yes, no or ask, not {choice!r}")
+        raise Usage(
+            f"a standing rule is yes, no or ask, not {choice!r}",
+            "ask means: no answer stands, each run is asked about",
+        )
     people.require_active(connection, person)
     private = {"permission": code, "choice": choice}
     people.note(connection, "rule_set", person, now_ns or time.time_ns(), private=private)

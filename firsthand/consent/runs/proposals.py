@@ -114,7 +114,9 @@ def _checked(proposal: Proposal) -> dict[str, Any]:
         if not getattr(proposal, name).strip():
             raise Usage(f"a run says its {name.replace('_', ' ')}", "people decide on it")
     if type(proposal.bonus_cents) is not int or not 0 <= proposal.bonus_cents < 10**9:
-        raise Usage("the bonus for deciding is a whole number of cents, or none")
+        raise Usage(
+            "the bonus for deciding is a whole number of cents, or none", "such as 200 for two"
+        )
     if "sound" in proposal.streams and "video" not in proposal.streams:
         raise Usage("sound comes with video", "name both streams, or neither")
     return asdict(proposal) | {

@@ -53,6 +53,7 @@ def give(
 ) -> Consent:
     """Records a consent to the text in force, for a year unless stated; Usage or Refused.
 
+    Given twice is given once: the same again, while it holds, returns the one that is there.
     `by` is who gives it: nobody but the person can. `confirms` names one that it stands in for.
     """
     given_ns = now_ns or time.time_ns()
@@ -74,6 +75,10 @@ def give(
         "expires_ns": ends_ns,
         "begins_ns": begins_ns,
     }
+    # Two ends that nobody stated are the same if they are of one day.
+    apart_ns = text.DAY_NS if expires_ns is None else 0
+    if not confirms and (there := _same(connection, person, values, given_ns, apart_ns)):
+        return there
     private = values | rests | {"method": method} | ({"confirms": confirms} if confirms else {})
     index = people.note(connection, "consent_given", person, given_ns, private=private)
     del values["begins_ns"]
@@ -180,6 +185,27 @@ def of(connection: Connection, person: str) -> Sequence[Consent]:
     query = sa.select(consents, begins_ns).outerjoin(coolings, coolings.c.consent == consents.c.id)
     rows = connection.execute(query.where(consents.c.person == person).order_by("log_index"))
     return [_consent(row._mapping) for row in rows]
+
+
+def _same(
+    connection: Connection,
+    person: people.Person,
+    values: dict[str, Any],
+    now_ns: int,
+    apart_ns: int,
+) -> Consent | None:
+    """The newest living consent to the same, until the same end or one as near to it."""
+    alike = ("text_sha256", "permissions", "modifiers")
+    for each in reversed(of(connection, person.id)):
+        living = each.withdrawn_ns is None and each.given_ns <= now_ns < each.expires_ns
+        same = all(_plain(getattr(each, name)) == _plain(values[name]) for name in alike)
+        if living and same and abs(each.expires_ns - values["expires_ns"]) <= apart_ns:
+            return each
+    return None
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str) else sorted(value)
 
 
 def _withdraw(

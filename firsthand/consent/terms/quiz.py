@@ -43,7 +43,10 @@ def take(
     if not text.questions:
         raise Usage(f"text {text.version} has no quiz", "it is given without")
     if len(answers) != len(text.questions):
-        raise Usage(f"{len(text.questions)} questions want as many answers, not {len(answers)}")
+        raise Usage(
+            f"{len(text.questions)} questions want as many answers, not {len(answers)}",
+            "answer each by the number of its choice, in their order",
+        )
     pairs = zip(text.questions, answers, strict=True)
     wrong = tuple(n for n, (asked, said) in enumerate(pairs) if asked["right"] != said)
     right, asked = len(answers) - len(wrong), len(answers)

@@ -135,9 +135,12 @@ def check(text: Text) -> dict[str, Any]:
     if not text.version.isalnum() or len(text.version) > 20:
         raise Usage(f"{text.version!r} is no version", "use letters and digits")
     if not text.words.strip():
-        raise Usage("a text has words")
+        raise Usage("a text has words", "write them into the file that is adopted")
     if not isinstance(text.data, dict):
-        raise Usage("the data of a text is a JSON object")
+        raise Usage(
+            "the data of a text is a JSON object",
+            'such as {"cooling_days": 7}; see docs/consent.md',
+        )
     if text.kind not in KINDS:
         raise Usage(f"{text.kind!r} is no kind of text", f"known: {', '.join(KINDS)}")
     for name in ("required", "bundle", "all_or_nothing"):
@@ -150,7 +153,10 @@ def check(text: Text) -> dict[str, Any]:
     change = text.data.get("older", {"effect": "keep"})
     effect, days = change.get("effect"), change.get("days", 0)
     if effect not in OLDER or type(days) is not int or not 0 <= days <= 3650:
-        raise Usage(f'"older" says an effect ({", ".join(OLDER)}) and in how many days')
+        raise Usage(
+            f'"older" says an effect ({", ".join(OLDER)}) and in how many days',
+            'such as {"effect": "keep", "days": 0}',
+        )
     if text.kind == "agreement" and effect == "limit":
         raise Usage("an agreement stands or ends as a whole", 'say "keep" or "end"')
     if text.data.get("material") and effect == "keep":
@@ -166,11 +172,18 @@ def _check_quiz(text: Text) -> None:
     percent, cooling = text.data.get("pass_percent", 80), text.data.get("cooling_days", 0)
     most = text.data.get("most_days", 365)
     if type(most) is not int or not 1 <= most <= 3650:
-        raise Usage('"most_days" is for how many days one can sign at most')
+        raise Usage(
+            '"most_days" is for how many days one can sign at most', "give 1 to 3650, whole"
+        )
     if type(percent) is not int or not 80 <= percent <= 100:
-        raise Usage('"pass_percent" says how many answers must be right, 80 to 100')
+        raise Usage(
+            '"pass_percent" says how many answers must be right, 80 to 100',
+            "give a whole number within that",
+        )
     if type(cooling) is not int or not 0 <= cooling <= 365:
-        raise Usage('"cooling_days" is a number of days, at most a year')
+        raise Usage(
+            '"cooling_days" is a number of days, at most a year', "give a whole number within that"
+        )
     for question in text.questions:
         try:
             asked, choices, right = question["ask"], question["choices"], question["right"]
@@ -178,4 +191,7 @@ def _check_quiz(text: Text) -> None:
         except (KeyError, TypeError):
             fit = False
         if not fit:
-            raise Usage('a question has "ask", "choices" and the number of the "right" one')
+            raise Usage(
+                'a question has "ask", "choices" and the number of the "right" one',
+                'number the "right" choice from 0 on',
+            )

@@ -70,7 +70,7 @@ def test_a_lifted_interval_is_gone_and_lifting_twice_is_an_error(connection, ana
 
 def test_overlapping_withholds_are_lifted_one_by_one(connection, ana):
     first = withhold.withhold(connection, ana, 10, 20)
-    withhold.withhold(connection, ana, 10, 20)
+    withhold.withhold(connection, ana, 11, 20)
     withhold.lift(connection, ana, first.id)
     assert len(withhold.of(connection, ana.id)) == 1
 
@@ -92,3 +92,14 @@ def test_withholding_and_lifting_are_in_the_log_and_only_the_wearer_can_read_whe
     lifted = {"person": ana.id, "withhold": held.id}
     assert (second.kind, second.private) == ("withhold_lifted", lifted)
     assert "start_ns" not in first.public
+
+
+def test_the_same_interval_kept_back_twice_is_kept_back_once(connection, ana, ben):
+    first = withhold.withhold(connection, ana, 10, 20, 30)
+    before = log.size(connection)
+    assert withhold.withhold(connection, ana, 10, 20, 40) == first
+    assert log.size(connection) == before
+    others = [withhold.withhold(connection, *other, 40) for other in ((ana, 10, 21), (ben, 10, 20))]
+    assert first.id not in {each.id for each in others}
+    withhold.lift(connection, ana, first.id)
+    assert withhold.withhold(connection, ana, 10, 20, 50).id != first.id

@@ -128,5 +128,41 @@ def test_the_log_holds_all_that_decides_and_only_the_person_can_read_it(connecti
     *_, first, second = log.read(connection)
     assert (first.kind, second.kind) == ("zone_said", "zone_ended")
     assert {"zone": said.id, **vars(said.zone)}.items() <= first.private.items()
+    assert said.zone.label == "clinic"  # of its kind, and no more
     assert second.private["stop_ns"] == said.zone.start_ns
     assert "clinic" not in str(first.public)
+
+
+def test_what_a_place_is_called_stands_apart_from_what_an_audit_reads(connection, ana, ben, now_ns):
+    """The mark in its stead is the same for one name of one person, and another's is another."""
+    stay = (now_ns, now_ns + HOUR_NS)
+    said = [
+        zones.say(connection, who, "work", *stay, label=label, now_ns=now_ns)
+        for who, label in ((ana, "mum's flat"), (ana, "mum's flat"), (ana, "shop"), (ben, "shop"))
+    ]
+    signed = {"employer": "Bread", "signed_by": "B", "document_sha256": "0" * 64}
+    until = {"stop_ns": now_ns + HOUR_NS, "now_ns": now_ns}
+    zones.permit(connection, ana, "mum's flat", **signed, **until)
+    found = list(log.read(connection))
+    marks = [entry.private["label"] for entry in found if entry.kind == "zone_said"]
+    assert marks[0] == marks[1]
+    assert len(set(marks)) == 3
+    assert not any(name in mark for mark in marks for name in ("mum", "shop"))
+    (permit,) = [entry.private for entry in found if entry.kind == "work_permitted"]
+    assert permit["label"] == marks[0]
+    named = [entry.private for entry in found if entry.kind == "zone_named"]
+    assert [(each["zone"], each["label"]) for each in named] == [
+        (each.id, each.zone.label) for each in said
+    ]
+    assert zones.of(connection, ana.id)[0].zone.label == "mum's flat"  # the wearer's own sight
+
+
+def test_a_name_that_an_older_vault_wrote_down_stays_the_name(connection, ana, now_ns, monkeypatch):
+    """Else an employer's permission of today would not fit the place that was said then."""
+    stay = (now_ns, now_ns + HOUR_NS)
+    with monkeypatch.context() as patch:
+        patch.setattr(zones, "_known_as", lambda connection, person, label: label)
+        zones.say(connection, ana, "work", *stay, label="shop", now_ns=now_ns)
+    zones.say(connection, ana, "work", *stay, label="shop", now_ns=now_ns)
+    labels = [e.private["label"] for e in log.read(connection) if e.kind == "zone_said"]
+    assert labels == ["shop", "shop"]

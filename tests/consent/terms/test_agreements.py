@@ -92,7 +92,7 @@ def test_withdrawing_twice_is_once(connection, ana, now_ns):
 
 def test_withdrawing_one_consent_leaves_the_others(connection, ana, now_ns):
     consent = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
-    agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    agreements.give(connection, ana, [VIEW], expires_ns=now_ns + 10**9, now_ns=now_ns)
     agreements.withdraw(connection, ana, consent.id, now_ns + 1)
     assert ask.for_self(connection, VIEW, ana, now_ns + 2).allowed
 
@@ -134,3 +134,31 @@ def test_asking_looks_at_the_person_as_they_are_now(connection, ana, now_ns):
     connection.execute(people.people.update().values(status="withdrawn"))
     assert not ask.for_self(connection, VIEW, ana, now_ns).allowed
     assert not ask.for_self(connection, VIEW, replace(ana, status="active"), now_ns).allowed
+
+
+def test_the_same_consent_given_twice_is_one(connection, ana, now_ns):
+    """A second press of the button, or the same command again, says what stands."""
+    later = now_ns + 60 * 10**9
+    first = agreements.give(connection, ana, [VIEW], ["DUO:0000046"], now_ns=now_ns)
+    before = log.size(connection)
+    assert agreements.give(connection, ana, [VIEW], ["DUO:0000046"], now_ns=later) == first
+    assert (log.size(connection), len(agreements.of(connection, ana.id))) == (before, 1)
+    end = {"expires_ns": first.expires_ns}
+    assert agreements.give(connection, ana, [VIEW], ["DUO:0000046"], now_ns=later, **end) == first
+    for other in (
+        {"permissions": ["fh:commercial"], "modifiers": ["DUO:0000046"]},
+        {"permissions": [VIEW], "modifiers": []},
+        {"permissions": [VIEW], "modifiers": ["DUO:0000046"], "expires_ns": later + 10**15},
+    ):
+        assert agreements.give(connection, ana, **other, now_ns=later).id != first.id
+
+
+def test_what_was_withdrawn_or_has_run_out_is_given_anew(connection, ana, now_ns):
+    first = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    agreements.withdraw(connection, ana, first.id, now_ns + 1)
+    second = agreements.give(connection, ana, [VIEW], now_ns=now_ns + 2)
+    assert second.id != first.id
+    confirmed = agreements.confirm(connection, ana, second.id, now_ns + 3)
+    assert confirmed.id != second.id
+    after = confirmed.expires_ns
+    assert agreements.give(connection, ana, [VIEW], now_ns=after).id != confirmed.id

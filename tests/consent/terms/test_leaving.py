@@ -14,8 +14,9 @@ DAY_NS = 86_400 * 10**9
 
 
 def test_who_leaves_allows_nothing_any_more(connection, ana, now_ns):
-    for _ in range(2):
-        agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    for days in (10, 20):
+        until = now_ns + days * DAY_NS
+        agreements.give(connection, ana, [VIEW], expires_ns=until, now_ns=now_ns)
     assert agreements.leave(connection, ana, now_ns) == 2
     assert people.find(connection, ana.id).status == "withdrawn"
     assert all(each.withdrawn_ns == now_ns for each in agreements.of(connection, ana.id))
