@@ -91,7 +91,7 @@ def copy() -> None:
     say(f"{count(made, 'object')} copied")
 
 
-@app.command(epilog=exits(3, 14))
+@app.command(epilog=exits(3, 11, 14))
 def recover(json_: Json = False) -> None:
     """Bring an old database up to what the store says; what was erased stays erased.
 

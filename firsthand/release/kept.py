@@ -46,8 +46,9 @@ def catch_up(vault: Vault) -> None:
 
 def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) -> whole.Recovered:
     """Recovers a vault with its releases; see vault/recover.py."""
-    done = whole.recover(vault, progress)
-    restore(vault, done)
+    with vault.alone():
+        done = whole.recover(vault, progress)
+        restore(vault, done)
     return done
 
 

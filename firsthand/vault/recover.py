@@ -48,7 +48,12 @@ class Recovered:
 
 def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) -> Recovered:
     """Rebuilds from the store what a vault opened with `recovering=True` lacks; Damaged if the
-    database and the store tell two different stories."""
+    database and the store tell two different stories, Locked if somebody else has it open."""
+    with vault.alone():
+        return _recover(vault, progress)
+
+
+def _recover(vault: Vault, progress: Callable[[int, int], None] | None) -> Recovered:
     done = Recovered()
     with vault.db.write() as connection:
         connection.execute(uploads.delete())  # devices begin them again

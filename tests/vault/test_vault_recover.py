@@ -23,7 +23,7 @@ from firsthand.consent.money import formula, ledger, statement
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, quiz, text
 from firsthand.crypto import SigningKey, unwrap, wrap
-from firsthand.errors import Damaged, Refused
+from firsthand.errors import Damaged, Locked, Refused
 from firsthand.forgetting import Forget, sign_forget
 from firsthand.segment import sign_record, verify_receipt
 from firsthand.vault import catalog, enrol, fleet, forget, fork, ingest, journal, reading
@@ -222,6 +222,33 @@ def test_a_recovery_that_is_cut_off_is_run_again(vault, life, tmp_path, monkeypa
     again = recovered(vault)
     assert (check(again).faults, check(again).orphans) == ([], [])
     again.close()
+
+
+def test_a_vault_that_is_open_elsewhere_is_not_recovered_nor_opened_meanwhile(
+    vault, person, open_vault, monkeypatch
+):
+    from firsthand.vault import recover as module
+
+    opened = Vault(vault.settings, vault.now_ns, recovering=True)
+    before = everything(vault)
+    with pytest.raises(Locked, match="another process has this vault open"):
+        recover(opened)
+    assert everything(vault) == before
+    vault.close()
+    tried = []
+
+    def look(*args):  # type: ignore[no-untyped-def]
+        with pytest.raises(Locked, match="recovered just now"):
+            open_vault()
+        tried.append(args)
+        return whole(*args)
+
+    whole = module._people
+    monkeypatch.setattr(module, "_people", look)
+    recover(opened)
+    assert tried
+    open_vault()  # once it is done
+    opened.close()
 
 
 def test_another_vaults_database_is_refused(vault, device, open_vault, tmp_path):
