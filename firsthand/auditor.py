@@ -158,13 +158,16 @@ class Report:
     samples: int = 0
     footage_ns: int = 0
     entries_opened: int = 0
+    erased: list[str] = field(default_factory=list)  # samples that nobody can judge any more
     breaches: list[str] = field(default_factory=list)
 
 
 def audit_release(
     bundle: dict[str, Any], entries: list[bytes], note: str, key_text: str = ""
 ) -> dict[str, Any]:
-    """Judges every sample of a release anew; {"sound": whether all holds, "breaches": ...}.
+    """Judges every sample of a release anew; {"holds": whether no breach was found, ...}.
+
+    Of a person whose erasure the log shows since, nothing opens: such samples are named apart.
 
     Damaged or WrongKey if the log, the manifest or an opening is not what was signed.
     """
@@ -212,6 +215,9 @@ class _Audit:
             for index, body in enumerate(self.bodies)
             if body["kind"] == "segment_stored"
         }
+        told = [self.bodies[int(at)] for at in openings if int(at) <= self.at]
+        self.shown = {body.get("subject") for body in told}  # of whom anything is opened
+        self.erased = _erased_since(entries, self.at)
         self.proposal, self.proposed_ns = self._proposal()
         self.approved = self._approved()
         adopted = [
@@ -235,6 +241,10 @@ class _Audit:
                     report.samples += 1
                     report.footage_ns += sample["stop_ns"] - sample["start_ns"]
                     name = f"{person['person']}/{sample['id']}"
+                    gone = self._gone(sample)
+                    if gone:
+                        report.erased.append(f"{name}: {gone}")
+                        continue
                     subject, why = self._judge(sample, bool(sample.get("sound", True)))
                     subjects.add(subject)
                     report.breaches += [f"{name}: {each}" for each in why]
@@ -271,6 +281,16 @@ class _Audit:
             return False
         purposes = self.proposal["permissions"]
         return all(any(_covers(code, each) for code in holding["scope"]) for each in purposes)
+
+    def _gone(self, sample: dict[str, Any]) -> str:
+        """By which entries its person was erased since, if nothing of theirs opens any more."""
+        index = self.stored.get(sample["record"])
+        subject = "" if index is None else self.bodies[index]["subject"]
+        if subject in self.shown or subject not in self.erased:
+            return ""
+        return "its person was erased since, by entries {} and {} of the log".format(
+            *self.erased[subject]
+        )
 
     def _judge(self, sample: dict[str, Any], sound: bool) -> tuple[str, list[str]]:
         """Whose sample it is in the log, and what is wrong with it."""
@@ -345,6 +365,25 @@ class _Audit:
                 account.opened += 1
                 account.take(index, body, said)
         return self._accounts[subject]
+
+
+def _erased_since(entries: list[bytes], at: int) -> dict[str, tuple[int, int]]:
+    """Who was erased as a whole after entry `at`: by which order, and where it was carried out."""
+    ordered: dict[str, tuple[int, str]] = {}
+    found = {}
+    for index in range(at + 1, len(entries)):
+        if b'"erasure_' not in entries[index]:
+            continue
+        body = json.loads(entries[index])
+        order = body.get("order", "")
+        if body["kind"] == "erasure_ordered" and order:
+            ordered[order] = index, body["subject"]
+        elif body["kind"] == "erasure_undone":
+            ordered.pop(order, None)
+        elif (body["kind"], body.get("scope")) == ("erasure_done", "person") and order in ordered:
+            before, subject = ordered[order]
+            found[subject] = before, index
+    return found
 
 
 @dataclass

@@ -179,8 +179,10 @@ def check(
         show_json(told)
     else:
         for name, value in told.items():
-            if name != "breaches":
+            if name not in ("breaches", "erased"):
                 say(f"{name}: {json.dumps(value) if isinstance(value, dict | list) else value}")
+        for line in told.get("erased", ()):
+            say(f"erased: {line}")
         for line in breaches:
             say(f"breach: {line}")
     if breaches:

@@ -13,12 +13,12 @@ from firsthand.cli.vaults import count, moment, opened, trained_on, when
 from firsthand.consent import people
 from firsthand.errors import Damaged, Partial, Usage
 from firsthand.release import erase as erasing
+from firsthand.release import kept
 from firsthand.release.trace import releases_with
 from firsthand.vault import ask
 from firsthand.vault import check as checking
 from firsthand.vault import repair as repairing
 from firsthand.vault.keys import epochs
-from firsthand.vault.recover import recover as bring_up
 from firsthand.vault.vault import Vault
 
 app = noun("Stored footage: check it, repair it, copy it, recover its catalogue.")
@@ -91,7 +91,7 @@ def copy() -> None:
     say(f"{count(made, 'object')} copied")
 
 
-@app.command(epilog=exits(3, 14))
+@app.command(epilog=exits(3, 11, 14))
 def recover(json_: Json = False) -> None:
     """Bring an old database up to what the store says; what was erased stays erased.
 
@@ -100,7 +100,7 @@ def recover(json_: Json = False) -> None:
     vault = Vault(invocation.settings(), recovering=True)
     try:
         with progress("recover") as move:
-            done = bring_up(vault, move)
+            done = kept.recover(vault, move)
     finally:
         vault.close()
     if json_:
@@ -111,7 +111,8 @@ def recover(json_: Json = False) -> None:
             f" {count(done.people, 'person', 'people')} and {count(done.segments, 'segment')}"
             f" are back; {count(done.keys, 'key')} renewed;"
             f" {count(done.erased, 'erasure')} carried out again;"
-            f" {count(done.answers, 'answer')} to devices"
+            f" {count(done.answers, 'answer')} to devices,"
+            f" {count(done.requests, 'request')} of bystanders, {count(done.releases, 'release')}"
         )
         for line in done.left[:SHOWN]:
             say(f"  {line}")

@@ -90,7 +90,10 @@ def order(
             return hasten(connection, known, _due(ordered_ns, wait_ns))
     values = {"id": people.new_id("e"), "scope": scope, "start_ns": start_ns, "stop_ns": stop_ns}
     private = values | ({"segments": sorted(segments)} if segments else {})
-    index = people.note(connection, "erasure_ordered", person, ordered_ns, private=private)
+    # The id is open: with it an auditor knows whose erasure was carried out, and nothing else.
+    index = people.note(
+        connection, "erasure_ordered", person, ordered_ns, private=private, order=values["id"]
+    )
     row: dict[str, Any] = values | {"person": person.id, "ordered_ns": ordered_ns}
     row |= {"log_index": index, "due_ns": _due(ordered_ns, wait_ns)}
     row["segments"] = sorted(segments) if segments else None

@@ -21,10 +21,14 @@ from firsthand.errors import Refused
 from firsthand.monitor import Seen
 from firsthand.release.make import find
 from firsthand.release.tables import names, releases
+from firsthand.release.trace import records_in
 from firsthand.segment import verify_body
 from firsthand.shard import MANIFEST_CONTEXT
+from firsthand.vault.catalog import segments
 from firsthand.vault.proof import open_entry
 from firsthand.vault.vault import Vault
+
+_BATCH = 500  # records looked for at once
 
 
 def make(vault: Vault, release: str) -> dict[str, Any]:
@@ -34,10 +38,12 @@ def make(vault: Vault, release: str) -> dict[str, Any]:
         if found.manifest is None or found.log_index is None:
             raise Refused(f"release {release} is not made yet", 'run "firsthand release make"')
         manifest = found.manifest["manifest"]
-        where = (names.c.release == release) & names.c.name.in_(
-            [entry["person"] for entry in manifest["people"]]
-        )
-        chosen = connection.scalars(sa.select(names.c.person).where(where)).all()
+        rows = connection.execute(sa.select(names).where(names.c.release == release))
+        known = {row.name: row.person for row in rows}
+        chosen = set()
+        for entry in manifest["people"]:
+            person = known.get(entry["person"]) or _left(connection, found.manifest, entry)
+            chosen |= {person} if person else set()
         records = {
             sample["record"]
             for entry in manifest["people"]
@@ -51,6 +57,22 @@ def make(vault: Vault, release: str) -> dict[str, Any]:
                 if opening is not None:
                     openings[str(index)] = opening
     return {"v": 1, "manifest": found.manifest, "openings": openings}
+
+
+def _left(connection: Connection, manifest: dict[str, Any], entry: dict[str, Any]) -> str | None:
+    """Who has a name no more, as an erasure of a part took them out of the release."""
+    records = sorted(records_in(manifest, entry["person"]))
+    for at in range(0, len(records), _BATCH):
+        mine = segments.c.record_hash.in_(records[at : at + _BATCH])
+        person = connection.scalar(sa.select(segments.c.person).where(mine).limit(1))
+        if person is not None:
+            return person
+    # Where a device had all of it forgotten, other records stand in its place and name it.
+    query = sa.select(segments.c.person, segments.c.record).where(segments.c.kind == "forgotten")
+    for row in connection.execute(query):
+        if row.record["media"].get("replaces") in records:
+            return str(row.person)
+    return None
 
 
 def write(file: Path, bundle: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from firsthand.consent import erasure, people
 from firsthand.consent.tables import erasures
 from firsthand.errors import NotFound, Refused
+from firsthand.release.kept import catch_up, keep
 from firsthand.release.tables import looked, names, pictures, releases
 from firsthand.release.trace import records_in
 from firsthand.vault import erase, ingest
@@ -79,6 +80,7 @@ def place_release(vault: Vault, release: str, wait_ns: int = erasure.REVIEW_NS) 
             raise Refused(f"release {release} is {state}", "only one that is made can be erased")
         order = erasure.order_release(connection, release, vault.now_ns(), wait_ns)
         _set_state(connection, release, "hidden")
+        keep(vault, connection, release)
     return order
 
 
@@ -88,6 +90,7 @@ def undo(vault: Vault, order: str) -> erasure.Order:
     if undone.release is not None:
         with vault.db.write() as connection:
             _set_state(connection, undone.release, "made")
+            keep(vault, connection, undone.release)
     return undone
 
 
@@ -97,6 +100,7 @@ def sweep(vault: Vault) -> list[erasure.Order]:
         due = erasure.due(connection, vault.now_ns())
     done = [carry_out(vault, order) for order in due]
     _settle(vault)
+    catch_up(vault)
     ingest.sweep(vault)
     return done
 
@@ -139,6 +143,7 @@ def _leave(vault: Vault, person: str, rows: Sequence[sa.Row]) -> None:
         for row in rows:
             where = (names.c.release == row.release) & (names.c.person == person)
             connection.execute(names.delete().where(where))
+            vault.journal.drop_names(row.release, [person])
 
 
 def _forget_reasons(vault: Vault, person: str) -> None:
@@ -151,6 +156,7 @@ def _forget_reasons(vault: Vault, person: str) -> None:
                 left = [["", "erased"] if one == person else [one, why] for one, why in refused]
                 change = releases.update().where(releases.c.id == row.id)
                 connection.execute(change.values(summary=row.summary | {"refused": left}))
+                keep(vault, connection, row.id)
 
 
 def _unsee(connection: Connection, order: erasure.Order) -> None:
@@ -180,6 +186,8 @@ def _erase_release(vault: Vault, order: erasure.Order) -> erasure.Order:
         connection.execute(names.delete().where(names.c.release == release))
         _set_state(connection, release, "erased")
         erasure.done(connection, order, vault.now_ns(), epoch, outcome)
+        vault.journal.drop_names(release, listed)
+        keep(vault, connection, release)
         return erasure.find(connection, order.id)
 
 

@@ -20,6 +20,7 @@ from firsthand.consent.capture import bystanders, law, zones
 from firsthand.consent.runs import proposals, snapshots
 from firsthand.consent.terms import agreements
 from firsthand.errors import Failed, NotFound, Refused
+from firsthand.release.kept import keep
 from firsthand.release.pool import processes
 from firsthand.release.scrub import Coarse, statement
 from firsthand.release.selection import Selection, select
@@ -139,6 +140,7 @@ def _begin(vault: Vault, run: proposals.Run) -> str:
         release = f"l-{secrets.token_hex(4)}"
         values = {"id": release, "run": run.id, "state": "making", "began_ns": vault.now_ns()}
         connection.execute(releases.insert().values(**values))
+        keep(vault, connection, release)
     return release
 
 
@@ -153,7 +155,7 @@ def _jobs(
 ) -> list[Job]:
     jobs = []
     for day in selection.days:
-        name = _name(connection, release, day.person)
+        name = _name(vault, connection, release, day.person)
         key = vault.keyring.release_key(release, day.person, make=True)
         jobs.append(
             Job(
@@ -172,12 +174,13 @@ def _jobs(
     return jobs
 
 
-def _name(connection: Connection, release: str, person: str) -> str:
+def _name(vault: Vault, connection: Connection, release: str, person: str) -> str:
     try:
         return name_in(connection, release, person)
     except NotFound:
         name = f"w{secrets.token_hex(4)}"
         connection.execute(names.insert().values(release=release, person=person, name=name))
+        vault.journal.put_name(release, person, name)
         return name
 
 
@@ -228,6 +231,7 @@ def _publish(
         }
         where = releases.c.id == release
         connection.execute(releases.update().where(where).values(**values))
+        keep(vault, connection, release)
         made = find(connection, release)
     _sweep(vault, release, {job.key for job in jobs})
     return made
@@ -283,6 +287,9 @@ def _summary(selection: Selection, rows: list[dict[str, Any]]) -> dict[str, Any]
 
 def _give_up(vault: Vault, release: str, selection: Selection) -> None:
     with vault.db.write() as connection:
+        mine = sa.select(names.c.person).where(names.c.release == release)
+        vault.journal.drop_names(release, connection.scalars(mine).all())
+        vault.journal.drop_release(release)
         for table in (names, releases):
             column = table.c.release if table is names else table.c.id
             connection.execute(table.delete().where(column == release))

@@ -1,18 +1,21 @@
 """The journal: what the catalogue says, a second time, in the store, for the day it is lost.
 
 Beside the bytes lie a signed slip for each segment, the orders of erasure, what devices had
-forgotten, the forks of their chains, and the log with the people that it speaks of. Personal
-fields are sealed under a key of their person, so whatever erases a person erases them here. Reading
-it back is recover.py's business.
+forgotten, the forks of their chains, releases with their names, bystanders' requests, and the log
+with the people that it speaks of. Personal fields are sealed under a key of their person, so
+whatever erases a person erases them here; releases and requests, which belong to nobody alone,
+under a key of the vault. Reading it back is recover.py's business.
 
 Not here: what devices say of their own state, as they say it again within minutes; codes to enrol,
 which end after ten; what was asked of devices, which their wearers can ask again.
 """
 
 import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,7 +111,7 @@ class Journal:
     def drop_person(self, person: str) -> None:
         """Removes all of a person but the order that erases them as a whole."""
         self._store.delete(f"journal/people/{person}")
-        for kind in ("slips", "intervals", "forks"):
+        for kind in ("slips", "intervals", "forks", "names"):
             for key in list(self._store.keys(f"journal/{kind}/{person}")):
                 self._store.delete(key)
 
@@ -131,6 +134,26 @@ class Journal:
         key = f"journal/forks/{person}/{row['device']}-{row['seq']}-{row['record_hash']}"
         self._put_signed(key, row, FORK_CONTEXT, person)
 
+    def put_release(self, release: str, body: dict[str, Any]) -> None:
+        """Writes what is known of a release but who is who in it."""
+        key = f"journal/releases/{release}"
+        self._store.replace(key, wrap(vault_key(self._keyring), canonical(body), key.encode()))
+
+    def put_name(self, release: str, person: str, name: str) -> None:
+        """Writes under which name a person is in a release."""
+        key, sealing = f"journal/names/{person}/{release}", self._keyring.journal_key(person)
+        if sealing is not None:
+            self._store.replace(key, wrap(sealing, name.encode(), key.encode()))
+
+    def drop_names(self, release: str, listed: Iterable[str]) -> None:
+        """Removes the names of these people in a release."""
+        for person in listed:
+            self._store.delete(f"journal/names/{person}/{release}")
+
+    def drop_release(self, release: str) -> None:
+        """Removes what is known of a release that was given up."""
+        self._store.delete(f"journal/releases/{release}")
+
     def follow(self, connection: Connection) -> None:
         """Copies what the log says that the store does not know yet, and whom it speaks of."""
         with self._lock:
@@ -143,7 +166,7 @@ class Journal:
 
     def _copy(self, connection: Connection, size: int) -> None:
         keys: dict[str, bytes | None] = {}
-        touched = set()
+        touched, asked = set(), _Asked()
         # Only the tile that is being filled is remembered; of any other all rows are read.
         start = self._followed - len(self._lines)
         if start % TILE:
@@ -155,14 +178,17 @@ class Journal:
             if person and person not in keys:
                 keys[person] = self._keyring.journal_key(person)
             self._lines.append(_line(row, keys.get(person or "")))
-            if person and index >= self._followed and _changes(row):
-                touched.add(person)
+            if index >= self._followed:
+                kind = asked.hear(row)
+                if person and _changes(kind):
+                    touched.add(person)
             if (index + 1) % TILE == 0 or index + 1 == size:
                 self._put_tile(index // TILE, index + 1, self._lines)
             if (index + 1) % TILE == 0:
                 self._lines = []
         for person in sorted(touched):
             self._put_person(connection, person, keys[person])
+        self._put_requests(connection, asked)
         self._followed = size
 
     def _put_tile(self, number: int, stop: int, lines: list[bytes]) -> None:
@@ -190,6 +216,25 @@ class Journal:
         sealed = wrap(key, json.dumps(found).encode(), person.encode())
         self._store.replace(f"journal/people/{person}", sealed)
 
+    def _put_requests(self, connection: Connection, asked: "_Asked") -> None:
+        """Writes the requests that entries speak of, anew where one was settled or decided."""
+        waiting, table = "journal/requests/waiting", capture.requests
+        if asked.settled:  # all that waited: no entry may tell which
+            asked.ids |= {key.rpartition("/")[2] for key in self._store.keys(waiting)}
+        if not (asked.ids or asked.holds or asked.erased):
+            return
+        held = sa.select(capture.holds.c.request).where(capture.holds.c.id.in_(asked.holds))
+        where = sa.or_(table.c.id.in_(asked.ids), table.c.id.in_(held))
+        if asked.erased:  # codes and words went with a person
+            where = sa.or_(where, table.c.settled_ns > 0)
+        sealing = vault_key(self._keyring)
+        for row in connection.execute(sa.select(table).where(where)):
+            state = "settled" if row.settled_ns else "waiting"
+            key = f"journal/requests/{state}/{row.id}"
+            self._store.replace(key, wrap(sealing, canonical(dict(row._mapping)), key.encode()))
+            if row.settled_ns:
+                self._store.delete(f"{waiting}/{row.id}")
+
     def _put_signed(
         self, key: str, body: dict[str, Any], context: str, person: str | None = None
     ) -> None:
@@ -211,6 +256,35 @@ class Journal:
             return None
 
 
+@dataclass
+class _Asked:
+    """Which requests of bystanders some entries of the log are about."""
+
+    ids: set[str] = field(default_factory=set)
+    holds: set[str] = field(default_factory=set)
+    settled: bool = False
+    erased: bool = False
+
+    def hear(self, row: sa.Row) -> str:
+        """One more entry; returns its kind."""
+        body = json.loads(row.entry)
+        kind: str = body["kind"]
+        if kind == "bystander_asked":
+            self.ids.add(body["request"])
+        elif kind in ("bystander_settled", "bystander_hold"):
+            self.settled = True
+        elif kind == "bystander_decided" and row.opening:
+            self.holds.add(json.loads(row.opening)["hold"])
+        elif kind == "erasure_done" and body["scope"] == "person":
+            self.erased = True
+        return kind
+
+
+def vault_key(keyring: Keyring) -> bytes:
+    """What seals of the journal what belongs to no person alone."""
+    return hashlib.sha256(b"firsthand/journal/v1" + keyring.log_key().to_bytes()).digest()
+
+
 def slip_key(segment: catalog.Segment) -> str:
     """Where the slip of a segment lies: one place for each record, whatever was tried."""
     return f"journal/slips/{segment.person}/{segment.record_hash}"
@@ -230,15 +304,8 @@ def read_signed(
     NotFound once its person is erased.
     """
     name = context.split("/")[1]
-    data = b"".join(store.chunks(key))
-    if person is not None:
-        sealing = keyring.journal_key(person)
-        if sealing is None:
-            raise NotFound(f"the key to {key} was destroyed")
-        try:
-            data = unwrap(sealing, data, key.encode())
-        except WrongKey as error:
-            raise Damaged(f"{key} of the journal cannot be opened") from error
+    sealed = person is not None
+    data = read_sealed(store, keyring, key, person) if sealed else b"".join(store.chunks(key))
     try:
         envelope = json.loads(data)
         body, signature = envelope[name], base64.b64decode(envelope["signature"])
@@ -246,6 +313,20 @@ def read_signed(
         raise Damaged(f"{key} of the journal cannot be read") from error
     keyring.log_key().public.verify(context, canonical(body), signature)
     return body
+
+
+def read_sealed(store: Store, keyring: Keyring, key: str, person: str | None = None) -> bytes:
+    """What lies under a key, sealed for its person if one is named, else for the vault; Damaged.
+
+    NotFound once its person is erased.
+    """
+    sealing = vault_key(keyring) if person is None else keyring.journal_key(person)
+    if sealing is None:
+        raise NotFound(f"the key to {key} was destroyed")
+    try:
+        return unwrap(sealing, b"".join(store.chunks(key)), key.encode())
+    except WrongKey as error:
+        raise Damaged(f"{key} of the journal cannot be opened") from error
 
 
 def read_log(store: Store, start: int) -> Iterator[tuple[int, bytes, bytes]]:
@@ -272,9 +353,8 @@ def read_person(store: Store, key: bytes, person: str) -> dict[str, list[dict[st
     }
 
 
-def _changes(row: sa.Row) -> bool:
+def _changes(kind: str) -> bool:
     """Whether an entry may have changed its person's own rows; most only add footage."""
-    kind = json.loads(row.entry)["kind"]
     return kind not in _QUIET and not kind.endswith("_stored")
 
 

@@ -18,6 +18,7 @@ from firsthand import log, tlog
 from firsthand.consent import erasure, people, restore, tables
 from firsthand.consent.access import tables as access
 from firsthand.consent.capture import review
+from firsthand.consent.capture import tables as capture
 from firsthand.consent.money import ledger
 from firsthand.crypto import unwrap
 from firsthand.errors import Damaged, Error, NotFound
@@ -40,12 +41,19 @@ class Recovered:
     keys: int = 0
     erased: int = 0
     answers: int = 0  # to requests to forget, and to forked records
+    requests: int = 0  # of bystanders
+    releases: int = 0
     left: list[str] = field(default_factory=list)
 
 
 def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) -> Recovered:
     """Rebuilds from the store what a vault opened with `recovering=True` lacks; Damaged if the
-    database and the store tell two different stories."""
+    database and the store tell two different stories, Locked if somebody else has it open."""
+    with vault.alone():
+        return _recover(vault, progress)
+
+
+def _recover(vault: Vault, progress: Callable[[int, int], None] | None) -> Recovered:
     done = Recovered()
     with vault.db.write() as connection:
         connection.execute(uploads.delete())  # devices begin them again
@@ -70,7 +78,7 @@ def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) ->
             progress(number, len(slips))
     with vault.db.write() as connection:
         _arrivals(connection, place.restore(connection))
-    for step in (_forgettings, _forks):
+    for step in (_forgettings, _forks, _requests):
         step(vault, done)
     _erasures(vault, done)
     with vault.db.write() as connection:
@@ -285,6 +293,24 @@ def _forks(vault: Vault, done: Recovered) -> None:
                 if connection.execute(sa.select(table).where(where)).first() is None:
                     connection.execute(table.insert().values(**row))
                     done.answers += 1
+        except Error as error:
+            done.left.append(f"{key}: {error.message}")
+
+
+def _requests(vault: Vault, done: Recovered) -> None:
+    """What bystanders asked; what nobody looked at yet is looked at before the next door opens."""
+    table = capture.requests
+    for key in sorted(vault.store.keys("journal/requests"), reverse=True):  # waiting ones first
+        try:
+            row = json.loads(journal.read_sealed(vault.store, vault.keyring, key))
+            with vault.db.write() as connection:
+                where = table.c.id == row["id"]
+                held = connection.execute(sa.select(table).where(where)).first()
+                if held is None:
+                    connection.execute(table.insert().values(**row))
+                    done.requests += 1
+                elif row["settled_ns"]:  # else it says nothing that is not there
+                    connection.execute(table.update().where(where).values(**row))
         except Error as error:
             done.left.append(f"{key}: {error.message}")
 

@@ -1,10 +1,12 @@
 """The vault as one thing: database, object store and keyring, opened from the settings."""
 
+import fcntl
 import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from firsthand.config import Settings, kind_of
 from firsthand.consent import people
 from firsthand.consent.runs import approvals
 from firsthand.db import Database
-from firsthand.errors import Damaged, Error, NotFound
+from firsthand.errors import Damaged, Error, Locked, NotFound
 from firsthand.vault import catalog
 from firsthand.vault.journal import TILE, Journal, newest_tile
 from firsthand.vault.keys.keyring import Keyring
@@ -34,6 +36,7 @@ class Vault:
         """Opens the vault of these settings, made if new; NotFound if the data folder is none.
 
         Damaged if the database is older than the store, unless it is opened to be recovered.
+        Locked while it is recovered.
         """
         if kind_of(settings.data) is None:
             raise NotFound(
@@ -43,6 +46,13 @@ class Vault:
         _know_tables()
         folder = settings.data / "vault"
         folder.mkdir(exist_ok=True, mode=0o700)
+        self._lock = open(folder / "open.lock", "ab")  # noqa: SIM115  # as long as it is opened
+        self._alone = 0
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise Locked("the vault is recovered just now", "wait until that is done") from None
         self.settings = settings
         self.now_ns = now_ns
         self.db = Database(settings.database)
@@ -57,6 +67,24 @@ class Vault:
         if not recovering:
             self._check_age()
             self.db.after_write = self.follow
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else has the vault open meanwhile; Locked if somebody has."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(self._lock, fcntl.LOCK_SH)  # a try that fails has let go of it
+            raise Locked(
+                "another process has this vault open", "stop the server and its workers first"
+            ) from None
+        self._alone += 1
+        try:
+            yield
+        finally:
+            self._alone -= 1
+            if not self._alone:
+                fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def follow(self) -> None:
         """Brings the journal in the store up to what the log says."""
@@ -127,6 +155,7 @@ class Vault:
         """Closes the databases."""
         self.db.close()
         self.keyring.close()
+        self._lock.close()
 
 
 def _know_tables() -> None:

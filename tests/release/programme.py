@@ -28,9 +28,10 @@ from firsthand.consent import people
 from firsthand.consent.capture import review
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, quiz, text
-from firsthand.release import bundle, clip, make, work
+from firsthand.release import bundle, clip, kept, make, work
 from firsthand.shard import open_shard
 from firsthand.vault import erase as _all_tables  # noqa: F401
+from firsthand.vault.recover import Recovered
 from firsthand.vault.vault import Vault
 
 TRAIN, VIEW, EARN = "fh:train-general-model", "fh:human-view", "fh:commercial"
@@ -97,6 +98,25 @@ class Programme:
         self.vault = Vault(settings(self.folder), self.clock)
         for wearer in self.wearers:
             wearer.vault = self.vault
+
+    @property
+    def database(self) -> Path:
+        """The file that the catalogue lies in."""
+        return self.folder / "data" / "vault" / "firsthand.db"
+
+    def recover(self, backup: Path | None) -> Recovered:
+        """Loses the database, puts a backup or none in its place; what a recovery brought back."""
+        self.vault.close()
+        assert self.database.exists()
+        for file in self.database.parent.glob("firsthand.db*"):
+            file.unlink()
+        if backup is not None:
+            shutil.copy(backup, self.database)
+        vault = Vault(settings(self.folder), self.clock, recovering=True)
+        done = kept.recover(vault)
+        vault.close()
+        self.reopen()
+        return done
 
     def hand_in(self, number: int) -> bool:
         """The next waiting segment of a person; False if there is none."""

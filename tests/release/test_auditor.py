@@ -13,7 +13,7 @@ import pytest
 from programme import DAY_NS, TRAIN, Programme, begin
 from wearer import NOW_NS, SECOND_NS
 
-from firsthand import auditor
+from firsthand import auditor, log
 from firsthand.capture import Law, Rules
 from firsthand.consent import ask, decide, erasure, people, tables
 from firsthand.consent.capture import bystanders, closed, law, review, withhold, zones
@@ -24,7 +24,6 @@ from firsthand.crypto import SigningKey
 from firsthand.errors import Damaged, Refused, WrongKey
 from firsthand.release import bundle, erase, make
 from firsthand.vault import catalog
-from firsthand.vault.erase import carry_out
 from firsthand.vault.proof import export
 
 
@@ -478,14 +477,65 @@ def test_entries_manifest_and_key_are_those_of_the_log_or_nothing_is_judged(audi
         auditor.audit_release({"manifest": given["manifest"]}, entries, note)
 
 
-def test_after_an_erasure_the_others_are_judged_still_and_nothing_of_the_erased_opens(made):
+def test_after_an_erasure_the_others_are_judged_still_and_the_erased_are_named_apart(made):
     release = made.release(made.run)
     before = made.audit(release.id)
-    erase.forget(made.vault, made.people[1].id)
-    with made.vault.db.write() as connection:
-        order = erasure.order(connection, people.find(connection, made.people[1].id), None, NOW_NS)
-    carry_out(made.vault, order)
+    given = json.loads(json.dumps(bundle.make(made.vault, release.id)))
+    order = order_of(made)
+    erase.carry_out(made.vault, order)
+    with made.vault.db.read() as connection:
+        done = erasure.find(connection, order.id)
     told = made.audit(release.id)
-    gone = [breach for breach in told["breaches"] if "is not opened by the bundle" in breach]
-    assert gone == told["breaches"]
-    assert 0 < len(gone) < before["samples"]
+    assert (told["holds"], told["breaches"], told["samples"]) == (True, [], before["samples"])
+    assert len(told["erased"]) == before["samples"] / 2
+    words = f"by entries {done.log_index} and {done.done_index} of the log"
+    assert all(words in each for each in told["erased"])
+    # Whoever kept a bundle from before has all of them judged.
+    kept = auditor.audit_release(given, *made.entries())
+    assert (kept["breaches"], kept["erased"]) == ([], [])
+
+
+def order_of(made: Programme, bounds: tuple[int, int] | None = None) -> erasure.Order:
+    with made.vault.db.write() as connection:
+        ben = people.find(connection, made.people[1].id)
+        return erasure.order(connection, ben, bounds, NOW_NS)
+
+
+def closed_to(made: Programme, release: str, number: int) -> dict:
+    """The bundle of a release without anything of one person, as a vault that hides would give."""
+    given = bundle.make(made.vault, release)
+    with made.vault.db.read() as connection:
+        mine = {str(entry.index) for entry in log.read(connection, made.people[number].id)}
+    return given | {"openings": {at: it for at, it in given["openings"].items() if at not in mine}}
+
+
+@pytest.mark.parametrize("what", ["nothing", "ordered", "undone", "an hour", "somebody else"])
+def test_what_is_missing_without_an_erasure_of_its_person_stays_a_breach(made, what):
+    release = made.release(made.run)
+    given = closed_to(made, release.id, 1)
+    if what == "ordered":  # and not carried out
+        order_of(made)
+    elif what == "undone":
+        with made.vault.db.write() as connection:
+            ben = people.find(connection, made.people[1].id)
+            order = erasure.order(connection, ben, None, NOW_NS, wait_ns=DAY_NS)
+            erasure.undo(connection, order.id, NOW_NS)
+    elif what == "an hour":
+        erase.carry_out(made.vault, order_of(made, (NOW_NS, NOW_NS + 3600 * SECOND_NS)))
+    elif what == "somebody else":
+        with made.vault.db.write() as connection:
+            order = erasure.order(connection, ana(made, connection), None, NOW_NS)
+        erase.carry_out(made.vault, order)
+    told = auditor.audit_release(given, *made.entries())
+    assert not told["holds"]
+    assert len(told["breaches"]) == told["samples"] / 2
+    assert told["erased"] == []
+
+
+def test_whoever_erased_a_part_and_left_the_release_is_judged_still(made):
+    release = made.release(made.run)
+    before = made.audit(release.id)
+    erase.carry_out(made.vault, order_of(made, (NOW_NS, NOW_NS + SECOND_NS)))
+    told = made.audit(release.id)
+    assert (told["breaches"], told["erased"]) == ([], [])
+    assert told["entries_opened"] == before["entries_opened"]

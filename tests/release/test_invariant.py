@@ -6,7 +6,6 @@ it is judged by the auditor, who has the log, the bundle and the log's key, and 
 what decides and selects. At the end the log is held against every checkpoint seen on the way.
 """
 
-import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from faults import FULL, Tally
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from programme import APPROVAL, DAY_NS, EARN, TRAIN, VIEW, begin
-from programme import settings as settings_of
 from wearer import NOW_NS, SECOND_NS
 
 from firsthand import log
@@ -34,8 +32,7 @@ from firsthand.errors import NotFound, Refused, Usage
 from firsthand.monitor import Seen
 from firsthand.release.trace import records_in
 from firsthand.tlog import log_name, open_checkpoint
-from firsthand.vault import audit, catalog, erase, recover
-from firsthand.vault.vault import Vault
+from firsthand.vault import audit, catalog, erase
 
 WORKERS = 4  # parts of the full sweep, which two processes share
 EXAMPLES = 1250 if FULL else 8
@@ -209,17 +206,21 @@ class Lives(RuleBasedStateMachine):
     def hand_in(self, number: int) -> None:
         self.made.hand_in(number)
 
-    @rule(number=who)
-    def hand_in_unplaced(self, number: int) -> None:
+    @rule(number=who, look=st.booleans())
+    def hand_in_unplaced(self, number: int, look: bool) -> None:
         """Footage of a device that does not know the time."""
         if self.made.vault.person(self.made.people[number].id).status == "active":
             self.sessions += 1
             self.unplaced[number].append(f"dark{self.sessions}")
             self.anew.add(self.made.hand_in_unplaced(number, self.unplaced[number][-1]))
+            if look:
+                self.look(number)
 
     @rule(number=who, at_ns=edges, look=st.booleans())
     def learn_time(self, number: int, at_ns: int, look: bool) -> None:
         """It learns the time: that footage, and what came before it, is placed anew."""
+        if not self.unplaced[number]:
+            self.hand_in_unplaced(number, look)
         if self.unplaced[number]:
             self.made.learn_time(number, self.unplaced[number].pop(), at_ns)
             if look:
@@ -362,7 +363,7 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def back_up(self) -> None:
         self.backup = self.made.folder / "backup.db"
-        source = sqlite3.connect(self.made.folder / "data" / "firsthand.db")
+        source = sqlite3.connect(f"file:{self.made.database}?mode=ro", uri=True)
         with sqlite3.connect(self.backup) as target:
             source.backup(target)
         source.close()
@@ -372,16 +373,7 @@ class Lives(RuleBasedStateMachine):
     def restore(self) -> None:
         if self.backup is None:
             return
-        self.made.vault.close()
-        data = self.made.folder / "data"
-        for file in data.glob("firsthand.db*"):
-            file.unlink()
-        shutil.copy(self.backup, data / "firsthand.db")
-        vault = Vault(settings_of(self.made.folder), self.made.clock, recovering=True)
-        done = recover.recover(vault)
-        vault.close()
-        assert done.left == []
-        self.made.reopen()
+        assert self.made.recover(self.backup).left == []
         with self.made.vault.db.read() as connection:
             known = {run.id for run in proposals.listed(connection)}
         self.runs = [run for run in self.runs if run in known] or self.runs[:1]

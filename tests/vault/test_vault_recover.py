@@ -16,14 +16,14 @@ from faults import Tally
 from firsthand import config, enrolment, log
 from firsthand.capture import Law
 from firsthand.consent import ask, erasure, people
-from firsthand.consent.capture import law, review, withhold
+from firsthand.consent.capture import bystanders, law, review, withhold
 from firsthand.consent.estate import directive
 from firsthand.consent.figures import traits
 from firsthand.consent.money import formula, ledger, statement
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, quiz, text
 from firsthand.crypto import SigningKey, unwrap, wrap
-from firsthand.errors import Damaged, Refused
+from firsthand.errors import Damaged, Locked, Refused
 from firsthand.forgetting import Forget, sign_forget
 from firsthand.segment import sign_record, verify_receipt
 from firsthand.vault import catalog, enrol, fleet, forget, fork, ingest, journal, reading
@@ -222,6 +222,33 @@ def test_a_recovery_that_is_cut_off_is_run_again(vault, life, tmp_path, monkeypa
     again = recovered(vault)
     assert (check(again).faults, check(again).orphans) == ([], [])
     again.close()
+
+
+def test_a_vault_that_is_open_elsewhere_is_not_recovered_nor_opened_meanwhile(
+    vault, person, open_vault, monkeypatch
+):
+    from firsthand.vault import recover as module
+
+    opened = Vault(vault.settings, vault.now_ns, recovering=True)
+    before = everything(vault)
+    with pytest.raises(Locked, match="another process has this vault open"):
+        recover(opened)
+    assert everything(vault) == before
+    vault.close()
+    tried = []
+
+    def look(*args):  # type: ignore[no-untyped-def]
+        with pytest.raises(Locked, match="recovered just now"):
+            open_vault()
+        tried.append(args)
+        return whole(*args)
+
+    whole = module._people
+    monkeypatch.setattr(module, "_people", look)
+    recover(opened)
+    assert tried
+    open_vault()  # once it is done
+    opened.close()
 
 
 def test_another_vaults_database_is_refused(vault, device, open_vault, tmp_path):
@@ -513,6 +540,74 @@ def test_d16_an_erasure_that_is_replayed_takes_what_lies_there_now(
     again = recovered(vault)
     assert places(again, person).keys() == {seq}
     again.close()
+
+
+@pytest.mark.fault("S6")
+@pytest.mark.parametrize("backup", ["from before", "none"])
+def test_s6_what_bystanders_asked_comes_back_and_what_waits_is_looked_at(
+    vault, person, device, tmp_path, backup
+):
+    device.hand_in(device.seal())
+    back_up(vault, tmp_path / "old.db")
+    with vault.db.write() as connection:
+        ask_for(connection, "elsewhere", "at the kiosk")
+    with vault.db.write() as connection:
+        ask_for(connection, "sim", "by the tree")
+        ask_for(connection, "sim", "on the bus")
+        bystanders.settle(connection, vault.now_ns())
+    with vault.db.write() as connection:
+        held = bystanders.of(connection, person.id)[0]
+        bystanders.decide(connection, person, held.id, "keep", vault.now_ns())
+    with vault.db.write() as connection:
+        ask_for(connection, "sim", "at the market")
+    before = asked(vault)
+    states = [(row.place, bool(row.words), bool(row.settled_ns)) for row in before]
+    assert sorted(states) == [
+        ("elsewhere", True, True),
+        ("sim", False, True),
+        ("sim", True, False),
+        ("sim", True, True),
+    ]
+    for key in vault.store.keys("journal/requests"):
+        data = b"".join(vault.store.chunks(key))
+        assert not [word for word in (b"kiosk", b"market", b"sim") if word in data]
+    put_back(vault, tmp_path / "old.db" if backup == "from before" else None)
+    again = recovered(vault)
+    assert asked(again) == before
+    with again.db.write() as connection:
+        assert [hold.person for hold in bystanders.settle(connection, again.now_ns())] == [
+            person.id
+        ]
+        assert len(bystanders.held(connection, person.id)) == 2  # with the one undecided
+    again.close()
+
+
+def test_words_that_went_with_a_person_are_gone_from_the_journal_too(vault, person):
+    with vault.db.write() as connection:
+        code = bystanders.badge_code(person, "2026-11-01")
+        ask_for(connection, "", "by the tree", code)
+        bystanders.settle(connection, vault.now_ns())
+
+    def kept() -> list[tuple[str, str]]:
+        found = []
+        for key in vault.store.keys("journal/requests"):
+            row = json.loads(journal.read_sealed(vault.store, vault.keyring, key))
+            found.append((row["code"], row["words"]))
+        return found
+
+    assert kept() == [(code, "by the tree")]
+    erase(vault, person)
+    assert kept() == [("", "")]
+
+
+def ask_for(connection, place: str, words: str, code: str = "") -> None:
+    bounds = (NOW_NS - 2 * MINUTE_NS, NOW_NS - MINUTE_NS)
+    bystanders.ask(connection, *bounds, place=place, words=words, code=code, now_ns=NOW_NS)
+
+
+def asked(vault: Vault) -> list:
+    with vault.db.read() as connection:
+        return sorted(bystanders.listed(connection), key=lambda row: row.id)
 
 
 def boot(start_s: int) -> dict[str, int]:

@@ -1,0 +1,146 @@
+"""Releases after the loss of the database: what was made, hidden, undone and erased is so again."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from programme import DAY_NS, Programme, begin
+from wearer import NOW_NS
+
+from firsthand.consent import erasure, people
+from firsthand.consent.runs import proposals
+from firsthand.consent.tables import erasures
+from firsthand.errors import NotFound, Refused
+from firsthand.release import erase, kept, make, pull
+from firsthand.release.tables import names, releases
+from firsthand.vault import erase as from_vault
+
+
+@pytest.fixture
+def made() -> Iterator[Programme]:
+    programme = begin()
+    yield programme
+    programme.close()
+
+
+def lose(made: Programme) -> list[str]:
+    """Loses the database and recovers without any backup; what could not be used."""
+    return made.recover(None).left
+
+
+def rows(made: Programme) -> dict[str, list]:
+    with made.vault.db.read() as connection:
+        found = {}
+        for table in (releases, names, erasures):
+            order = list(table.primary_key.columns)
+            found[table.name] = connection.execute(sa.select(table).order_by(*order)).all()
+        return found
+
+
+def state(made: Programme, release: str) -> str:
+    with made.vault.db.read() as connection:
+        return make.find(connection, release).state
+
+
+@pytest.mark.fault("S6")
+def test_s6_releases_come_back_with_their_names_and_can_be_audited_and_pulled(made, tmp_path):
+    release = made.release(made.run)
+    with made.vault.db.read() as connection:
+        run = proposals.find(connection, made.run)
+    begun = make._begin(made.vault, run)  # another, cut off
+    before, told = rows(made), made.audit(release.id)
+    assert [len(each) for each in before.values()] == [2, 2, 0]
+    assert lose(made) == []
+    assert rows(made) == before
+    assert state(made, begun) == "making"
+    after = made.audit(release.id)
+    assert (after["breaches"], after["samples"]) == ([], told["samples"])
+    assert made.check_bytes(release) == told["samples"]
+    pull.pull(made.vault, release.id, tmp_path / "out", "somebody")
+    assert made.release(made.run).id == begun
+
+
+@pytest.mark.fault("S6")
+def test_s6_what_was_hidden_undone_or_erased_of_releases_is_so_again(made):
+    hidden, undone, erased, gone = (made.release(made.run).id for _ in range(4))
+    erase.place_release(made.vault, hidden)
+    erase.undo(made.vault, erase.place_release(made.vault, undone).id)
+    erase.carry_out(made.vault, erase.place_release(made.vault, erased, 0))
+    with made.vault.db.write() as connection:
+        ben = people.find(connection, made.people[1].id)
+        order = erasure.order(connection, ben, None, NOW_NS)
+    erase.carry_out(made.vault, order)
+    before = rows(made)
+    assert lose(made) == []
+    after = rows(made)
+    assert after["release"] == before["release"]
+    assert after["release_person"] == before["release_person"]
+    assert not [row for row in after["release_person"] if made.people[1].id in row]
+    states = [state(made, release) for release in (hidden, undone, erased, gone)]
+    assert states == ["hidden", "made", "erased", "made"]
+    made.clock.now_ns += 8 * DAY_NS
+    erase.sweep(made.vault)
+    assert state(made, hidden) == "erased"
+    assert state(made, undone) == "made"
+
+
+def test_what_a_commit_that_failed_left_in_the_journal_is_not_believed(made, monkeypatch):
+    first = made.release(made.run)
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(make, "find", crash)  # in the transaction, after the journal was told
+        with pytest.raises(KeyboardInterrupt):
+            made.release(made.run)
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "keep", lambda *args: crash(kept.keep(*args)))
+        with pytest.raises(KeyboardInterrupt):
+            erase.place_release(made.vault, first.id, 0)
+    before = rows(made)
+    assert lose(made) == []
+    assert rows(made) == before
+    order = erase.place_release(made.vault, first.id)
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "_set_state", crash)  # undone by the log, not yet in the journal
+        with pytest.raises(KeyboardInterrupt):
+            erase.undo(made.vault, order.id)
+    assert lose(made) == []
+    assert state(made, first.id) == "made"
+    made.clock.now_ns += 8 * DAY_NS
+    assert erase.sweep(made.vault) == []
+
+
+def test_a_release_that_was_given_up_leaves_nothing_in_the_journal(made):
+    with made.vault.db.read() as connection:
+        run = proposals.find(connection, made.run)
+    make._begin(made.vault, run)
+    made.clock.now_ns += 4 * DAY_NS  # the consents have run out
+    with pytest.raises(Refused):
+        made.release(made.run)
+    assert not [key for key in made.vault.store.keys("journal") if "releases" in key]
+
+
+def test_releases_of_an_older_vault_are_written_down_by_a_sweep(made):
+    release = made.release(made.run)
+    before = rows(made)
+    for folder in ("releases", "names"):
+        for key in list(made.vault.store.keys(f"journal/{folder}")):
+            made.vault.store.delete(key)
+    erase.sweep(made.vault)
+    assert lose(made) == []
+    assert rows(made) == before
+    assert release.id in str(before)
+
+
+def test_names_go_with_their_person(made):
+    release = made.release(made.run)
+    with made.vault.db.write() as connection:
+        ben = people.find(connection, made.people[1].id)
+        order = erasure.order(connection, ben, None, NOW_NS)
+    from_vault.carry_out(made.vault, order)  # past this room, as a recovery does
+    assert not list(made.vault.store.keys(f"journal/names/{ben.id}"))
+    lose(made)
+    with made.vault.db.read() as connection, pytest.raises(NotFound):
+        make.name_in(connection, release.id, ben.id)
