@@ -10,14 +10,16 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from programme import DAY_NS, TRAIN, Programme, begin
+from programme import APPROVAL, DAY_NS, TRAIN, Programme, begin
 from wearer import NOW_NS, SECOND_NS
 
 from firsthand import auditor
 from firsthand.capture import Law, Rules
 from firsthand.consent import ask, decide, erasure, people, tables
+from firsthand.consent.access import askers
 from firsthand.consent.capture import bystanders, closed, law, review, withhold, zones
 from firsthand.consent.estate import death
+from firsthand.consent.liability import safety
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.terms import agreements
 from firsthand.crypto import SigningKey
@@ -146,6 +148,16 @@ def strike_out_what_was_kept_back(made: Programme, patch) -> None:
         connection.execute(tables.withholds.delete())
 
 
+def stop_the_study(made: Programme, patch) -> None:
+    with made.vault.db.write() as connection:
+        mona, _ = askers.give(connection, "mona", "monitor", now_ns=NOW_NS)
+        safety.name(connection, APPROVAL, mona, 3, 10, NOW_NS)
+        proposal = proposals.Proposal("t", (TRAIN,), "m", "w", 30, ethics_approval=APPROVAL)
+        made.run = proposals.propose(connection, proposal, NOW_NS).id
+        safety.stop(connection, APPROVAL, mona, NOW_NS)
+    patch.setattr(ask.safety, "stopped", lambda connection, study: "")
+
+
 def die(made: Programme, patch) -> None:
     with made.vault.db.write() as connection:
         for number, who in enumerate(("bea", "cem")):
@@ -184,6 +196,7 @@ WRONGS = {
     import_consents: "no consent holds for fh:train-general-model",
     strike_out_what_was_kept_back: "it touches what is withheld",
     die: "its person's death was attested",
+    stop_the_study: "its study was stopped by its monitor",
     listen_without_law: "no current and reviewed law allows its sound",
 }
 
