@@ -220,6 +220,7 @@ class _Audit:
         self.erased = _erased_since(entries, self.at)
         self.proposal, self.proposed_ns = self._proposal()
         self.approved = self._approved()
+        self.stopped = self._stopped()
         adopted = [
             (index, body)
             for index, body in enumerate(self.bodies)
@@ -291,6 +292,21 @@ class _Audit:
         return "its person was erased since, by entries {} and {} of the log".format(
             *self.erased[subject]
         )
+
+    def _stopped(self) -> bool:
+        """Whether the study of that approval stood still: only its own monitor lets it go on."""
+        named = self.proposal.get("ethics_approval", "").strip()
+        stopped, monitor = False, ""
+        for body in self.bodies:
+            if not named or body.get("study") != named:
+                continue
+            if body["kind"] == "monitor_named":
+                monitor = body["key"]
+            elif body["kind"] == "study_stopped":
+                stopped = True
+            elif body["kind"] == "study_resumed" and body["by"] == monitor:
+                stopped = False
+        return stopped
 
     def _judge(self, sample: dict[str, Any], sound: bool) -> tuple[str, list[str]]:
         """Whose sample it is in the log, and what is wrong with it."""
@@ -500,6 +516,8 @@ class _Account:
             yield "its person's death was attested"
         if now_ns >= audit.proposed_ns + proposal["retention_days"] * DAY_NS:
             yield "the time that the run was to last is over"
+        if audit.stopped:
+            yield "its study was stopped by its monitor"
         purposes = proposal["permissions"]
         if self.ballot is not None:
             answer = self.ballot[0] if self.ballot[1] == manifest["proposal_sha256"] else "silence"

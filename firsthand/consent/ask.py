@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from firsthand import log
 from firsthand.consent import erasure, people
 from firsthand.consent.decide import Decision, Facts, decide
+from firsthand.consent.liability import safety
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, text
 from firsthand.consent.terms.vocabulary import Use, check_permissions
@@ -19,6 +20,8 @@ def for_run(
 ) -> Decision:
     """Whether a run may have this person's footage."""
     at_ns = log.now(connection, now_ns or time.time_ns())
+    if safety.stopped(connection, run.proposal.ethics_approval):
+        return Decision(False, ("the study that the run is part of stands still",))
     facts = _facts(connection, person, answers.answer(connection, run, person.id))
     return decide(use_of(connection, run, at_ns), facts, at_ns)
 

@@ -1,4 +1,4 @@
-"""Facts that hold for everybody, put back from the log: texts, approvals, runs, laws, formulas.
+"""Facts that hold for everybody, put back from the log: texts, approvals, monitors, runs, laws.
 
 They stand in its entries in full, so a database that is older than the log need not stay behind:
 what ended consents since, ends them again.
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from firsthand.capture import Law
 from firsthand.consent.capture import law
+from firsthand.consent.liability import safety
 from firsthand.consent.money import formula
 from firsthand.consent.runs import approvals, proposals
 from firsthand.consent.terms import text
@@ -24,6 +25,12 @@ def apply(connection: Connection, index: int, body: dict[str, Any]) -> None:
         approvals.put(connection, index, body)
     elif kind == "approval_ended":
         approvals.close(connection, body["approval"], body["time_ns"])
+    elif kind == "monitor_named":
+        safety.put(connection, index, body)
+    elif kind == "study_stopped":
+        safety.put_stop(connection, body["study"], body["by"])
+    elif kind == "study_resumed":
+        safety.put_stop(connection, body["study"], "", index)
     elif kind == "run_proposed":
         proposals.put(connection, index, body["run"], body["proposal"], body["time_ns"])
     elif kind == "law_added":

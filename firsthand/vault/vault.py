@@ -13,6 +13,7 @@ from pathlib import Path
 from firsthand import log, tlog
 from firsthand.config import Settings, kind_of
 from firsthand.consent import people
+from firsthand.consent.liability import safety
 from firsthand.consent.runs import approvals
 from firsthand.db import Database
 from firsthand.errors import Damaged, Error, Locked, NotFound
@@ -131,6 +132,7 @@ class Vault:
             under = {}
             if approval:
                 approvals.require(connection, approval, (), self.now_ns())
+                safety.require_running(connection, approval)
                 under = {"approval": approval}
             person = people.add(connection, name, jurisdiction, self.now_ns(), **under)
             self.keyring.add_person(person.id)

@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,27 @@ def test_from_the_text_to_what_counsel_gets(call, tmp_path):
     assert [each["right"] for each in told["quizzes"]] == [1, 5]
     assert file.stat().st_mode & 0o077 == 0
     assert call("agreement", "end", "ana") == (0, "1 agreement of ana ended\n")
+
+
+def test_a_monitor_stops_a_study_and_lets_it_go_on(call):
+    assert call("person", "add", "ana", "--place", "NL")[0] == 0
+    to = ("--for", "train-general-model", "--by", "the board", "--until", "2099-01-01")
+    assert call("run", "add-approval", "IRB-7", *to)[0] == 0
+    key = re.search(r"key=(\S+)", call("access", "give", "mona", "--role", "monitor")[1])[1]
+    watch = ("incident", "watch", "IRB-7", "--monitor", "mona", "--most", "1", "--days", "9")
+    assert call("incident", "stop", "IRB-7", "--key", key)[0] == 2  # nobody watches over it
+    assert call(*watch)[0] == 0
+    now = datetime.now(UTC).isoformat()
+    fell = ("incident", "note", "ana", "A fall.", "--at", now, "--by", "nurse", "--kind", "adverse")
+    assert call(*fell)[0] == 2  # of which study?
+    code, said = call(*fell, "--study", "IRB-7")
+    assert (code, "stands still until its monitor" in said) == (0, True)
+    under = ("person", "add", "bo", "--place", "NL", "--approval", "IRB-7")
+    assert call(*under)[0] == 13
+    assert call("incident", "resume", "IRB-7", "--key", "wrong")[0] == 12
+    assert call("incident", "resume", "IRB-7", "--key", key)[0] == 0
+    assert call(*under)[0] == 0
+    assert call("incident", "stop", "IRB-7", "--key", key)[0] == 0
 
 
 def test_ones_own_words_are_an_agreement_without_saying_so(call, tmp_path):

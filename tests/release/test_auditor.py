@@ -10,14 +10,16 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from programme import DAY_NS, TRAIN, Programme, begin
+from programme import APPROVAL, DAY_NS, TRAIN, Programme, begin
 from wearer import NOW_NS, SECOND_NS
 
 from firsthand import auditor, log
 from firsthand.capture import Law, Rules
 from firsthand.consent import ask, decide, erasure, people, tables
+from firsthand.consent.access import askers
 from firsthand.consent.capture import bystanders, closed, law, review, withhold, zones
 from firsthand.consent.estate import death
+from firsthand.consent.liability import safety
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.terms import agreements
 from firsthand.crypto import SigningKey
@@ -200,6 +202,16 @@ def move_past_the_log(made: Programme, patch) -> None:
         connection.execute(change.values({each: each - 60 * SECOND_NS for each in columns}))
 
 
+def stop_the_study(made: Programme, patch) -> None:
+    with made.vault.db.write() as connection:
+        mona, _ = askers.give(connection, "mona", "monitor", now_ns=NOW_NS)
+        safety.name(connection, APPROVAL, mona, 3, 10, NOW_NS)
+        proposal = proposals.Proposal("t", (TRAIN,), "m", "w", 30, ethics_approval=APPROVAL)
+        made.run = proposals.propose(connection, proposal, NOW_NS).id
+        safety.stop(connection, APPROVAL, mona, NOW_NS)
+    patch.setattr(ask.safety, "stopped", lambda connection, study: "")
+
+
 def die(made: Programme, patch) -> None:
     with made.vault.db.write() as connection:
         for number, who in enumerate(("bea", "cem")):
@@ -241,6 +253,7 @@ WRONGS = {
     do_not_wait_after_a_move: "its review window is still open",
     move_past_the_log: "it reaches out of its segment",
     die: "its person's death was attested",
+    stop_the_study: "its study was stopped by its monitor",
     listen_without_law: "no current and reviewed law allows its sound",
 }
 

@@ -19,7 +19,8 @@ from firsthand.consent.capture import closed, review
 from firsthand.consent.liability import agreement, incidents, tables
 from firsthand.consent.terms import quiz, text
 from firsthand.errors import Refused
-from firsthand.release import bundle
+from firsthand.release import bundle, worn
+from firsthand.release import tables as tables_of_release
 from firsthand.vault import catalog, counsel, coverage, reading, recover
 from firsthand.vault.vault import Vault
 
@@ -187,6 +188,25 @@ def test_counsel_gets_what_was_agreed_shown_and_told_and_the_wearer_reads_that(m
     assert (entry.kind, entry.private["who"]) == ("counsel_told", "Lex")
     later = counsel.tell(made.vault, person, bounds[1], bounds[1] + 1, "Lex", "a letter came")
     assert (later["agreements"], later["policies"], later["incidents"]) == ([], [], [])
+
+
+def test_quarantined_footage_earns_nothing_until_it_is_freed(made):
+    def looked() -> set[str]:
+        worn.look(made.vault)
+        with made.vault.db.read() as connection:
+            query = sa.select(tables_of_release.looked.c.segment)
+            mine = query.where(tables_of_release.looked.c.person == made.people[1].id)
+            return set(connection.scalars(mine))
+
+    with made.vault.db.read() as connection:
+        held = [each.id for each in catalog.of_person(connection, made.people[1].id)]
+    assert looked() == set(held[:1])
+    with made.vault.db.read() as connection:
+        (seconds,) = worn.seconds(connection, made.people[1].id, 25).values()
+    assert seconds <= SEGMENT_S
+    sign_again(made)
+    free(made, END_S, ALL_S)
+    assert looked() == set(held)
 
 
 def test_a_lost_database_comes_back_with_agreements_quarantine_and_incidents(made):

@@ -24,6 +24,7 @@ ROLES = {
     "wearer": "their own pages, and no other's",
     "reviewer": "approves viewings, and looks at what was approved",
     "organisation": "runs, devices and figures; no footage, no consents",
+    "monitor": "stops a study that does harm, and lets it go on; no pages",
     "governance": "what data are worth, and incidents; no footage, no pages",
 }
 
@@ -131,6 +132,15 @@ def find(connection: Connection, asker: str) -> Asker:
     row = connection.execute(sa.select(keys).where(keys.c.id == asker)).first()
     if row is None:
         raise NotFound(f"there is no key {asker}", 'see "firsthand access list"')
+    return _asker(row)
+
+
+def named(connection: Connection, name: str) -> Asker:
+    """Whoever has the key of this name, if it still opens anything; NotFound."""
+    where = (keys.c.name == name) & keys.c.revoked_ns.is_(None)
+    row = connection.execute(sa.select(keys).where(where)).first()
+    if row is None:
+        raise NotFound(f"there is no key {name!r} that opens", 'see "firsthand access list"')
     return _asker(row)
 
 

@@ -1,6 +1,7 @@
 """The incident log: what happened, when, with whose device, and who noted it; nothing is edited.
 
-An adverse event of a study is an incident of that kind. What was noted wrongly is noted anew.
+An adverse event of a study is an incident of that kind, and may stop it (safety.py). What was noted
+wrongly is noted anew.
 """
 
 import time
@@ -12,7 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand.consent import people
+from firsthand.consent.liability import safety
 from firsthand.consent.liability.tables import incidents
+from firsthand.consent.runs import approvals
 from firsthand.consent.tables import devices
 from firsthand.errors import NotFound, Usage
 
@@ -34,6 +37,7 @@ class Incident:
     id: str
     person: str
     device: str
+    study: str
     kind: str
     words: str
     noted_by: str
@@ -51,9 +55,13 @@ def note(
     happened_ns: int,
     noted_by: str,
     device: str = "",
+    study: str = "",
     now_ns: int | None = None,
 ) -> Incident:
-    """Notes that something happened; Usage, or NotFound if the person has no such device."""
+    """Notes that something happened; Usage, or NotFound if there is no such device or study.
+
+    `study` is the ethics approval under which an adverse event happened.
+    """
     at_ns = now_ns or time.time_ns()
     words, noted_by = words.strip(), noted_by.strip()
     if kind not in KINDS:
@@ -67,11 +75,17 @@ def note(
     mine = (devices.c.id == device) & (devices.c.person == person.id)
     if device and connection.execute(sa.select(devices.c.id).where(mine)).first() is None:
         raise NotFound(f"{person.name} has no device {device!r}", 'see "firsthand device list"')
-    values: dict[str, Any] = {"id": people.new_id("i"), "device": device, "kind": kind}
-    values |= {"words": words, "noted_by": noted_by, "happened_ns": happened_ns}
+    if bool(study) != (kind == "adverse"):
+        raise Usage("an adverse event names its study, and nothing else does", "see --study")
+    if study:
+        approvals.find(connection, study)
+    values: dict[str, Any] = {"id": people.new_id("i"), "device": device, "study": study}
+    values |= {"kind": kind, "words": words, "noted_by": noted_by, "happened_ns": happened_ns}
     index = people.note(connection, "incident_noted", person, at_ns, private=values)
     row = values | {"person": person.id, "noted_ns": at_ns, "log_index": index}
     connection.execute(incidents.insert().values(**row))
+    if study:
+        safety.look(connection, study, at_ns)
     return Incident(**row)
 
 

@@ -1,4 +1,4 @@
-"""The tables of this room: what wearers signed, what was freed of quarantine, what happened."""
+"""The tables of this room: what wearers signed, what was freed, what happened, who watches it."""
 
 import sqlalchemy as sa
 
@@ -37,10 +37,22 @@ incidents = sa.Table(
     sa.Column("id", sa.String, primary_key=True),
     _person(),
     sa.Column("device", sa.String, nullable=False),  # empty where none had a part in it
+    sa.Column("study", sa.String, nullable=False),  # of an adverse event: its ethics approval
     sa.Column("kind", sa.String, nullable=False),
     sa.Column("words", sa.String, nullable=False),
     sa.Column("noted_by", sa.String, nullable=False),
     sa.Column("happened_ns", sa.BigInteger, nullable=False),
     sa.Column("noted_ns", sa.BigInteger, nullable=False),
     sa.Column("log_index", sa.BigInteger, nullable=False),
+)
+# Who watches over a study, named by its ethics approval, and whether it stands still.
+watches = sa.Table(
+    "study_watch",
+    metadata,
+    sa.Column("study", sa.String, primary_key=True),
+    sa.Column("key", sa.String, nullable=False),  # of the monitor
+    sa.Column("most", sa.Integer, nullable=False),  # adverse events within so many days
+    sa.Column("days", sa.Integer, nullable=False),
+    sa.Column("since_index", sa.BigInteger, nullable=False),  # what was noted before counts no more
+    sa.Column("stopped_by", sa.String, nullable=False),  # a key, "rule", or empty: it runs
 )

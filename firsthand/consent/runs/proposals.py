@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent import people
+from firsthand.consent.liability import safety
 from firsthand.consent.runs import approvals
 from firsthand.consent.tables import runs
 from firsthand.consent.terms.vocabulary import (
@@ -77,6 +78,7 @@ def propose(connection: Connection, proposal: Proposal, now_ns: int | None = Non
     fields = _checked(proposal)
     if proposal.ethics_approval:
         approvals.require(connection, proposal.ethics_approval, fields["permissions"], proposed_ns)
+        safety.require_running(connection, proposal.ethics_approval)
     run = people.new_id("r")
     index = log.append(connection, "run_proposed", proposed_ns, run=run, proposal=fields)
     put(connection, index, run, fields, proposed_ns)
