@@ -344,7 +344,7 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def back_up(self) -> None:
         self.backup = self.made.folder / "backup.db"
-        source = sqlite3.connect(self.made.folder / "data" / "firsthand.db")
+        source = sqlite3.connect(self.made.folder / "data" / "vault" / "firsthand.db")
         with sqlite3.connect(self.backup) as target:
             source.backup(target)
         source.close()
@@ -355,10 +355,13 @@ class Lives(RuleBasedStateMachine):
         if self.backup is None:
             return
         self.made.vault.close()
-        data = self.made.folder / "data"
-        for file in data.glob("firsthand.db*"):
+        data = self.made.folder / "data" / "vault"
+        lost = list(data.glob("firsthand.db*"))
+        assert lost
+        for file in lost:
             file.unlink()
         shutil.copy(self.backup, data / "firsthand.db")
+        counted["restored"] += 1
         vault = Vault(settings_of(self.made.folder), self.made.clock, recovering=True)
         done = recover.recover(vault)
         vault.close()

@@ -220,7 +220,9 @@ def test_a_lost_database_comes_back_with_agreements_quarantine_and_incidents(mad
         incidents.note(connection, person, "law", "Told.", now_ns=made.clock.now_ns, **said)
     before = rows(made)
     made.vault.close()
-    for file in (made.folder / "data").glob("firsthand.db*"):
+    lost = list((made.folder / "data" / "vault").glob("firsthand.db*"))
+    assert lost
+    for file in lost:
         file.unlink()
     vault = Vault(settings(made.folder), made.clock, recovering=True)
     assert recover.recover(vault).left == []
