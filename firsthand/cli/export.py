@@ -14,6 +14,7 @@ from firsthand.cli.output import progress, say
 from firsthand.cli.vaults import count, opened, when
 from firsthand.consent import people
 from firsthand.consent.capture import withhold, zones
+from firsthand.consent.liability import agreement, incidents
 from firsthand.consent.terms import agreements
 from firsthand.errors import Failed, NotFound, Partial
 from firsthand.segment import iter_motion
@@ -128,6 +129,8 @@ def _papers(
         papers = {
             "person": {"id": person.id, "name": person.name, "jurisdiction": person.jurisdiction},
             "consents": [vars(item) for item in agreements.of(connection, person.id)],
+            "agreements": [vars(item) for item in agreement.of(connection, person.id)],
+            "incidents": [vars(item) for item in incidents.listed(connection, person.id)],
             "withheld": [vars(item) for item in withhold.of(connection, person.id)],
             "places": [
                 {"id": each.id} | vars(each.zone) for each in zones.of(connection, person.id)

@@ -70,6 +70,10 @@ def test_from_the_text_to_what_counsel_gets(call, tmp_path):
     assert [each["id"] for each in told["incidents"]] == [noted["id"]]
     assert [each["right"] for each in told["quizzes"]] == [1, 5]
     assert file.stat().st_mode & 0o077 == 0
+    assert call("export", "ana", "--out", str(tmp_path / "mine"))[0] == 0  # the wearer's own
+    (papers,) = (tmp_path / "mine").glob("*.json")
+    mine = json.loads(papers.read_text())
+    assert [len(mine[name]) for name in ("agreements", "incidents")] == [1, 1]
     assert call("agreement", "end", "ana") == (0, "1 agreement of ana ended\n")
 
 

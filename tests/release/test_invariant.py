@@ -179,22 +179,26 @@ class Lives(RuleBasedStateMachine):
 
         self.act(1, sign)
 
-    @rule(more=st.booleans())
-    def sign_or_end(self, more: bool) -> None:
-        def do(connection, person) -> None:  # type: ignore[no-untyped-def]
-            with suppress(NotFound, Usage):
-                change = agreement.sign if more else agreement.end
-                change(connection, person, now_ns=self.made.clock.now_ns)
-
-        self.act(1, do)
+    @rule()
+    def end_agreement(self) -> None:
+        now_ns = self.made.clock.now_ns
+        self.act(1, lambda c, person: agreement.end(c, person, now_ns))
 
     @rule(bounds=intervals)
-    def free(self, bounds: tuple[int, int]) -> None:
+    def sign_and_free(self, bounds: tuple[int, int]) -> None:
+        """What was recorded before an agreement, and let through after it, by a reviewer."""
+
+        clock = self.made.clock
+        now_ns = clock.now_ns = max(clock.now_ns, NOW_NS + 60 * SECOND_NS)
+
         def free(connection, person) -> None:  # type: ignore[no-untyped-def]
-            now_ns = self.made.clock.now_ns
+            if agreement.since(connection) is None:
+                first = text.Text("a0", "w", {"kind": "agreement"})
+                text.adopt(connection, first, NOW_NS)
             name = f"r{log.size(connection)}"
             reviewer, _ = askers.give(connection, name, "reviewer", now_ns=now_ns)
-            with suppress(Refused, Usage):
+            agreement.sign(connection, person, now_ns=now_ns)
+            with suppress(Usage):  # of time to come, or of what is not in quarantine
                 agreement.free(connection, person, *bounds, reviewer, now_ns)
                 counted["freed"] += 1
 
@@ -374,6 +378,7 @@ class Lives(RuleBasedStateMachine):
         if self.backup is None:
             return
         assert self.made.recover(self.backup).left == []
+        counted["restored"] += 1
         with self.made.vault.db.read() as connection:
             known = {run.id for run in proposals.listed(connection)}
         self.runs = [run for run in self.runs if run in known] or self.runs[:1]

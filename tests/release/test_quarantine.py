@@ -21,7 +21,7 @@ from firsthand.consent.terms import quiz, text
 from firsthand.errors import Refused
 from firsthand.release import bundle, worn
 from firsthand.release import tables as tables_of_release
-from firsthand.vault import catalog, counsel, coverage, reading, recover
+from firsthand.vault import catalog, counsel, coverage, quarantine, reading, recover
 from firsthand.vault.vault import Vault
 
 ALL_S = (STORED + WAITING) * SEGMENT_S
@@ -99,6 +99,8 @@ def test_all_of_it_is_stored_receipted_and_its_wearers(made):
     with made.vault.db.read() as connection:
         held = catalog.of_person(connection, made.people[1].id)
         told = coverage.coverage(connection, ben(made, connection), "2026-11-01")
+        kept_ns = quarantine.length_ns(connection, ben(made, connection))
+    assert kept_ns == (ALL_S - END_S) * SECOND_NS
     assert len(held) == STORED + WAITING
     assert {each.state for each in held} == {"stored"}
     assert all(each.receipt for each in held)
@@ -218,7 +220,9 @@ def test_a_lost_database_comes_back_with_agreements_quarantine_and_incidents(mad
         incidents.note(connection, person, "law", "Told.", now_ns=made.clock.now_ns, **said)
     before = rows(made)
     made.vault.close()
-    for file in (made.folder / "data").glob("firsthand.db*"):
+    lost = list((made.folder / "data" / "vault").glob("firsthand.db*"))
+    assert lost
+    for file in lost:
         file.unlink()
     vault = Vault(settings(made.folder), made.clock, recovering=True)
     assert recover.recover(vault).left == []

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from test_web_pages import Strict
 
 from firsthand.consent.access import askers
 from firsthand.consent.liability import agreement
@@ -47,6 +48,13 @@ def test_from_the_words_over_the_quiz_to_a_signature(home, cem):
     assert signed.text_sha256 == words.sha256
     assert re.search("Signed, and in force until", home.get(f"/people/{cem.id}").text)
     assert f"agreement {signed.id} signed, to text w1" in home.get(f"/people/{cem.id}").text
+
+
+def test_its_pages_are_well_formed_with_unique_ids_and_nothing_inline(home, cem):
+    for path in (f"/people/{cem.id}/agreement", f"/people/{cem.id}"):
+        page = Strict(home.get(path).text)
+        assert len(page.ids) == len(set(page.ids)), path
+        assert page.inline == [], path
 
 
 def test_nobody_signs_on_the_page_of_somebody_who_has_a_key_of_their_own(home, cem):

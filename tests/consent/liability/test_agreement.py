@@ -105,6 +105,14 @@ def test_a_newer_text_ends_an_older_agreement_when_it_says_and_no_consent(connec
     assert ask.for_self(connection, "fh:human-view", ben, now_ns + 5 * DAY_NS).allowed
 
 
+def test_a_newer_text_that_keeps_older_agreements_asks_for_no_new_one(connection, cleo, now_ns):
+    adopt(connection, now_ns)
+    signed = agreement.sign(connection, cleo, now_ns=now_ns)
+    adopt(connection, now_ns + 1, words("w2", older={"effect": "keep", "days": 2}))
+    assert agreement.periods(connection, cleo.id) == [(now_ns, signed.stop_ns)]
+    assert agreement.since(connection) == now_ns  # and nothing of before is let through by it
+
+
 def test_what_was_ended_is_in_quarantine_from_then_on(connection, cleo, now_ns):
     adopt(connection, now_ns)
     agreement.sign(connection, cleo, now_ns=now_ns)
