@@ -24,7 +24,7 @@ demo: $(SETUP) ## set up and run the demo (FOOTAGE="a.mp4 b.mp4" for your own re
 setup: $(SETUP) ## make .venv with the pinned packages
 
 test: $(SETUP_DEV) ## run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(SETUP_DEV) ## lint, formatting, types
 	$(BIN)/ruff check .
@@ -41,7 +41,7 @@ docs: $(SETUP) ## write docs/commands.md from the commands' own help
 	$(BIN)/python docs/build.py
 
 faults: $(SETUP_DEV) ## cut, break, fill, damage and interrupt, in full; prints a table by row
-	FIRSTHAND_FAULTS=full $(BIN)/python -m pytest -n 2 -m fault -o timeout=7200 -o faulthandler_timeout=0
+	FIRSTHAND_FAULTS=full $(BIN)/python -m pytest -n 2 --dist worksteal -m fault -o timeout=7200 -o faulthandler_timeout=0
 
 servers: ## start PostgreSQL and Ceph for the tests that need them (Debian's packages)
 	tests/servers/postgres start >/dev/null

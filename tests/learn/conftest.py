@@ -1,10 +1,12 @@
 import fcntl
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lives import lives
 
 from firsthand.learn.past import compiled, predictor
+from firsthand.learn.tokens import latent, scene
 from firsthand.learn.train import train
 
 
@@ -14,6 +16,15 @@ def trained(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("model") / "m"
     train(None, lives(), out, updates=15)
     return out
+
+
+@pytest.fixture(scope="module")
+def few_updates() -> Iterator[None]:
+    """Tokenisers that are hardly fitted, for tests of what holds however well they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scene, "UPDATES", 30)
+        patch.setattr(latent, "UPDATES", 30)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,10 +24,11 @@ def rows(count=300, seed=0):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return fit_bottleneck(rows(), rows(), LEVELS, updates=300)
+    return fit_bottleneck(rows(), rows(), LEVELS, updates=40)
 
 
-def test_a_code_tells_unseen_rows_better_than_their_mean_and_keeps_to_its_levels(fitted):
+def test_a_code_tells_unseen_rows_better_than_their_mean_and_keeps_to_its_levels():
+    fitted = fit_bottleneck(rows(), rows(), LEVELS, updates=300)
     new = rows(seed=1)
     digits = fitted.encode(new)
     assert digits.min() >= 0
@@ -40,17 +41,17 @@ def test_the_same_rows_and_seed_give_the_same_tables(fitted):
     torch.manual_seed(5)
     before = torch.rand(1)
     torch.manual_seed(5)
-    again = fit_bottleneck(rows(), rows(), LEVELS, updates=300)
+    again = fit_bottleneck(rows(), rows(), LEVELS, updates=40)
     assert torch.rand(1) == before  # the chance of others is left as it was
     assert all(np.array_equal(again.tables[n], v) for n, v in fitted.tables.items())
-    other = fit_bottleneck(rows(), rows(), LEVELS, updates=300, seed=1)
+    other = fit_bottleneck(rows(), rows(), LEVELS, updates=40, seed=1)
     assert any(not np.array_equal(other.tables[n], v) for n, v in fitted.tables.items())
 
 
 def test_the_number_of_threads_does_not_matter_and_is_left_as_it_was(fitted):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    again = fit_bottleneck(rows(), rows(), LEVELS, updates=300)
+    again = fit_bottleneck(rows(), rows(), LEVELS, updates=40)
     threads = torch.get_num_threads()
     torch.set_num_threads(before)
     assert threads == 2

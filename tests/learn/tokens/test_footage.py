@@ -19,6 +19,7 @@ from firsthand.learn.train import train
 from firsthand.release.clip import cut_clip
 from firsthand.shard import Sample
 
+pytestmark = pytest.mark.usefixtures("few_updates")
 DAY_S, SECOND_NS = 86_400, 10**9
 START_NS = 1_767_600_000 * SECOND_NS
 
@@ -179,7 +180,7 @@ def test_training_on_a_release_records_where_it_came_from(labelled, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def seen(labelled, tmp_path_factory):
+def seen(labelled, few_updates, tmp_path_factory):
     """A model of ticks, asked for with an encoder: (its folder, the encoder's)."""
     folder = tmp_path_factory.mktemp("seen")
     encoder, out = encoder_in(folder / "e"), folder / "m"

@@ -15,6 +15,8 @@ from firsthand.learn.tokens.tokeniser import (
     save_tokeniser,
 )
 
+pytestmark = pytest.mark.usefixtures("few_updates")
+
 
 def measured(seed=0, seconds=40):
     """Seconds in a dark and a bright room, as they were measured."""
@@ -31,7 +33,7 @@ def measured(seed=0, seconds=40):
 
 
 @pytest.fixture(scope="module")
-def tokeniser():
+def tokeniser(few_updates):
     return fit_tokeniser(measured())
 
 
