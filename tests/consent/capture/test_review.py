@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from firsthand import log
 from firsthand.consent import people
@@ -107,3 +108,15 @@ def test_nothing_is_open_to_others_that_was_neither_looked_at_nor_lay_for_a_week
             wanted = "review" if young and looked_ns is None else ""
             assert doors.hides(begin, begin + DAY_NS) == wanted
     db.close()
+
+
+def test_a_century_between_two_wrong_clocks_is_noted_in_few_statements(db, connection, ana):
+    review.arrive(connection, ana.id, DAY, MIDNIGHT + 5)
+    asked = []
+    event.listen(db.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    stop_ns = MIDNIGHT + DAY_NS
+    review.arrive_within(connection, ana.id, stop_ns - 36_525 * DAY_NS, stop_ns, MIDNIGHT)
+    assert len(asked) < 5
+    days = review.of(connection, ana.id)
+    assert [days[0].day, days[-1].day, len(days)] == ["1926-11-02", DAY, 36_525]
+    assert [days[-2].arrived_ns, days[-1].arrived_ns] == [MIDNIGHT, MIDNIGHT + 5]
