@@ -1,12 +1,13 @@
 """Transactions, versions and what a deleted row leaves behind."""
 
-import multiprocessing
 import threading
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from children import Child
 from sqlalchemy.exc import InternalError
 
 from firsthand import db as db_module
@@ -174,20 +175,18 @@ def test_compacting_says_so_when_a_reader_keeps_deleted_rows_alive(url, monkeypa
     db.close()
 
 
-def open_it(database: str, wait) -> None:  # type: ignore[no-untyped-def]
-    wait()
+def open_it(line: Connection, database: str) -> None:
+    line.send("ready")
+    line.recv()
     Database(database, TABLES).close()
 
 
 def test_several_processes_make_a_new_database_at_once(url):
-    context = multiprocessing.get_context("fork")
-    barrier = context.Barrier(3)
-    workers = [context.Process(target=open_it, args=(url, barrier.wait)) for _ in range(3)]
+    workers = [Child(open_it, url) for _ in range(3)]
+    assert [worker.hear() for worker in workers] == ["ready"] * 3
     for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+        worker.line.send("go")
+    assert [worker.end() for worker in workers] == [0, 0, 0]
     db = Database(url, TABLES)
     with db.read() as connection:
         assert connection.exec_driver_sql("SELECT version FROM schema").scalars().all() == [

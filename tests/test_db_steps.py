@@ -1,6 +1,5 @@
 """Migrations: wholly or not at all, whatever fails or is killed; newer databases are refused."""
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -8,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import children
 import pytest
 import sqlalchemy as sa
 from faults import FULL
@@ -99,15 +99,11 @@ def test_b3_killed_in_a_migration_the_next_start_takes_it_from_the_beginning(tmp
     old = Database(url(base), TABLES, steps=())
     put(old, *(f"{number}" for number in range(500)))
     old.close()
-    context = multiprocessing.get_context("fork")
     survived = 0
     for number in range(1, 200 if FULL else 12):
         folder = tmp_path / str(number)
         shutil.copytree(base, folder)
-        worker = context.Process(target=migrate_and_die, args=(url(folder), number))
-        worker.start()
-        worker.join(30)
-        survived = worker.exitcode == 0
+        survived = children.call(migrate_and_die, url(folder), number) == "done"
         fresh = Database(url(folder), TABLES, steps=STEPS)
         assert sorted(texts(fresh)) == sorted(f"{number}!" for number in range(500))
         assert columns(fresh) == {"id", "text", "mood"}
@@ -120,7 +116,7 @@ def test_b3_killed_in_a_migration_the_next_start_takes_it_from_the_beginning(tmp
     assert survived or not FULL
 
 
-def migrate_and_die(database: str, number: int) -> None:
+def migrate_and_die(database: str, number: int) -> str:
     """A process that is killed before the statement of this number."""
     left = iter(range(1, number))
 
@@ -131,6 +127,7 @@ def migrate_and_die(database: str, number: int) -> None:
     sa.event.listen(sa.Engine, "before_cursor_execute", count)
     sa.event.listen(sa.Engine, "commit", count)
     Database(database, TABLES, steps=STEPS).close()
+    return "done"
 
 
 def test_a_vault_of_the_first_schema_opens_and_keeps_its_people(tmp_path):

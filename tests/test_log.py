@@ -1,11 +1,11 @@
 """The log in the database: appended with its change or not at all, and no edit goes unseen."""
 
-import multiprocessing
-from collections.abc import Callable
+from multiprocessing.connection import Connection as Line
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from children import Child
 from sqlalchemy import Connection
 
 from firsthand import log, tlog
@@ -258,9 +258,10 @@ def test_an_entry_that_cannot_be_written_down_leaves_no_trace(db):
         assert log.size(connection) == 0
 
 
-def append_many(url: str, name: str, count: int, start: Callable[[], object]) -> None:
+def append_many(line: Line, url: str, name: str, count: int) -> None:
     db = Database(url)
-    start()
+    line.send("ready")
+    line.recv()
     for number in range(count):
         with db.write() as connection:
             log.append(connection, name, number, number=number)
@@ -269,18 +270,11 @@ def append_many(url: str, name: str, count: int, start: Callable[[], object]) ->
 
 def test_two_processes_that_append_at_once_leave_no_gap(tmp_path):
     url = f"sqlite:///{tmp_path / 'log.db'}"
-    # Forked before any database is open here, so that no connection is shared.
-    context = multiprocessing.get_context("fork")
-    barrier = context.Barrier(2)
-    workers = [
-        context.Process(target=append_many, args=(url, name, 25, barrier.wait))
-        for name in ("left", "right")
-    ]
+    workers = [Child(append_many, url, name, 25) for name in ("left", "right")]
+    assert [worker.hear() for worker in workers] == ["ready"] * 2
     for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
-    assert [worker.exitcode for worker in workers] == [0, 0]
+        worker.line.send("go")
+    assert [worker.end() for worker in workers] == [0, 0]
     db = Database(url)
     with db.read() as connection:
         assert log.verify(connection) == 50

@@ -1,5 +1,7 @@
 """A piece of work in a fork of this process, killed at its system call number N: ptrace, by hand.
 
+To be called in a process without threads: see children.py.
+
 strace does the same for whole programs. Attached to a fork it hung in one case of twenty: a process
 that has stopped itself may miss the SIGCONT that comes while strace attaches.
 """
@@ -8,6 +10,7 @@ import ctypes
 import os
 import platform
 import signal
+import traceback
 from collections.abc import Callable
 
 import pytest
@@ -35,6 +38,8 @@ def run(work: Callable[[], object], kill_at: int = 0) -> list[str]:
             if not _ptrace(_TRACEME, 0, 0, 0):
                 os.kill(os.getpid(), signal.SIGSTOP)
                 work()
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
     names, made, entering = NAMES.get(platform.machine(), {}), [], True

@@ -7,7 +7,6 @@ what the camera says: it gives its pictures as fast as they are taken.
 import ctypes
 import itertools
 import math
-import mmap
 import multiprocessing
 import os
 import signal
@@ -154,10 +153,12 @@ def wear(
     have passed since its stop. That happens within `power_cut`: a disk that forgets what was not
     synced forgets it as that is entered.
     """
-    told = _Told.from_buffer(mmap.mmap(-1, ctypes.sizeof(_Told)))
-    # A copy of this process: nothing of it but the recorder runs there, and it may be killed.
+    # No fork of this process: it may have threads, and a lock of theirs may stay locked in a fork.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    told = context.RawValue(_Told)
     args = (device, card, boot, seed, fps, told)
-    process = multiprocessing.get_context("fork").Process(target=_record, args=args)
+    process = context.Process(target=_record, args=args)
     process.start()
     try:
         if boot.cut:

@@ -2,19 +2,20 @@
 
 import io
 import mmap
-import os
 import random
 import signal
 import struct
 from pathlib import Path
 
 import pytest
+from children import Child
 from faults import FULL
 from moment import SECOND_NS, Moment
 from recording import NumberedCamera, numbered, open_parts, pictures, segments
 
 from firsthand.record.cameras.camera import Motion, Picture
 from firsthand.record.card.card import Card
+from firsthand.record.device import load_device
 from firsthand.record.recorder import record
 from firsthand.record.wearer import heartbeat
 from firsthand.record.wearer.control import Control
@@ -144,11 +145,16 @@ def test_a_terminal_gets_a_line_for_each_change(tmp_path, clock):
 
 
 class Told(Moment):
-    """A clock that all processes share."""
+    """A clock that all processes share, and the number of the picture, by a file."""
 
-    def __init__(self):
-        self._shared = mmap.mmap(-1, 8)
+    def __init__(self, path):
+        if not path.exists():
+            path.write_bytes(bytes(16))
+        with path.open("r+b") as file:
+            self._shared = mmap.mmap(file.fileno(), 16)
+        begun_ns = self.now_ns
         super().__init__()
+        self.now_ns = begun_ns or self.now_ns
 
     @property
     def now_ns(self):
@@ -158,67 +164,51 @@ class Told(Moment):
     def now_ns(self, value):
         self._shared[:8] = struct.pack("q", value)
 
+    @property
+    def number(self):
+        return struct.unpack("q", self._shared[8:])[0]
+
+    @number.setter
+    def number(self, value):
+        self._shared[8:] = struct.pack("q", value)
+
 
 class Piped:
-    """A live camera that gives a sample for each letter that comes through a pipe."""
+    """A live camera that gives a sample for each letter that comes down a line."""
 
     name, fps, size, sound_hz, live = "piped", 8.0, (64, 48), 0, True
     wall_ns, wall_quality = None, "none"
 
-    def __init__(self, orders, answers, clock, number):
-        self._orders, self._answers, self._clock, self._number = orders, answers, clock, number
+    def __init__(self, line, clock):
+        self._line, self._clock = line, clock
 
     def samples(self):
         while True:
-            letter = os.read(self._orders, 1)
-            now_ns = self._clock.now_ns
-            if letter == b"f":
-                yield Picture(now_ns, 64, 48, rgb=numbered(self._number(), 64, 48))
-            elif letter == b"m":
-                yield Motion(now_ns, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
-            else:
+            try:
+                letter = self._line.recv()
+            except EOFError:
                 return
-            os.write(self._answers, b"a")  # the sample before was dealt with
+            now_ns = self._clock.now_ns
+            if letter == "f":
+                yield Picture(now_ns, 64, 48, rgb=numbered(self._clock.number, 64, 48))
+            else:
+                yield Motion(now_ns, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+            self._line.send("a")  # the sample before was dealt with
 
     def close(self):
         """Nothing is held open."""
 
 
-class Process:
-    """A recorder in a process of its own, step by step."""
+def record_step_by_step(line, card, folder, clock):
+    """A recorder, in a process of its own."""
+    clock, device = Told(clock), load_device(folder)
+    record(Piped(line, clock), Card(card), device, control=Control(device.folder, clock))
 
-    def __init__(self, device, card, clock, number):
-        orders, self._orders = os.pipe()
-        self._answers, answers = os.pipe()
-        self.pid = os.fork()
-        if not self.pid:
-            code = 1
-            try:
-                os.close(self._orders), os.close(self._answers)
-                camera = Piped(orders, answers, clock, number)
-                record(camera, card, device, control=Control(device.folder, clock))
-                code = 0
-            finally:
-                os._exit(code)
-        os.close(orders), os.close(answers)
 
-    def give(self, letter):
-        """A sample, and wait until the recorder asks for the next."""
-        os.write(self._orders, letter)
-        assert os.read(self._answers, 1) == b"a"
-
-    def end(self):
-        os.close(self._orders)
-        assert os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) == 0
-        os.close(self._answers)
-
-    def kill(self, reap):
-        os.kill(self.pid, signal.SIGKILL)
-        if reap:
-            os.waitpid(self.pid, 0)
-        else:  # dead and not buried: as under a supervisor that is slow
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        os.close(self._orders), os.close(self._answers)
+def give(child, letter):
+    """A sample, and wait until the recorder asks for the next."""
+    child.line.send(letter)
+    assert child.hear() == "a"
 
 
 EVENTS = ("picture",) * 8 + ("pause", "pause 2", "resume", "kill", "start", "end", "wait", "motion")
@@ -226,12 +216,8 @@ EVENTS = ("picture",) * 8 + ("pause", "pause 2", "resume", "kill", "start", "end
 
 def live_through(seed, device, card, keys, tally):
     """One random life; each picture is judged by what the lamp said and by what is on the card."""
-    chance, clock = random.Random(seed), Told()
-    given = mmap.mmap(-1, 8)
-
-    def number():
-        return struct.unpack("q", given[:8])[0]
-
+    chance, shared = random.Random(seed), card.path.with_suffix(".clock")
+    clock = Told(shared)
     control, lamp = Control(device.folder, clock), Shown()
     indicator = Indicator(device.folder, lamp, clock)
     process, fates, unsafe, dead, given_ns = None, {}, set(), [], 0
@@ -244,15 +230,15 @@ def live_through(seed, device, card, keys, tally):
     for _ in range(60):
         event = chance.choice(EVENTS)
         if event == "picture" and process:
-            if number() > 4000:
+            if clock.number > 4000:
                 break
-            given[:8] = struct.pack("q", number() + 1)
+            clock.number += 1
             clock.now_ns += SECOND_NS // 8
-            process.give(b"f")
+            give(process, "f")
             given_ns = clock.now_ns
-            fates[number()] = (look() == RECORDING, clock.now_ns)
+            fates[clock.number] = (look() == RECORDING, clock.now_ns)
         elif event == "motion" and process:
-            process.give(b"m")
+            give(process, "m")
             given_ns = clock.now_ns
         elif event.startswith("pause"):
             control.pause(2.0 if event.endswith("2") else None)
@@ -262,31 +248,33 @@ def live_through(seed, device, card, keys, tally):
         elif event == "wait":
             clock.now_ns += chance.choice([1, 2, 5]) * SECOND_NS
         elif event == "start" and not process:
-            process = Process(device, card, clock, number)
+            process = Child(record_step_by_step, card.path, device.folder, shared)
             clock.now_ns += SECOND_NS // 8
-            process.give(b"m")
+            give(process, "m")
         elif event == "end" and process:
-            process.end()
+            assert process.end() == 0
             process = None
             assert look() == STOPPED
         elif event == "kill" and process:
             reap = chance.random() < 0.5
-            process.kill(reap)
-            dead += [] if reap else [process.pid]
+            process.kill()
+            dead.append(process)
+            if reap:
+                assert dead.pop().end() == -signal.SIGKILL
             process = None
             # What was not sealed yet is lost with the process: at most a second before the last
             # sample that it was given. (A watched camera gives one each moment, this one doesn't.)
             unsafe |= {n for n, (_, at_ns) in fates.items() if given_ns - at_ns < SECOND_NS * 2}
-            unsafe.add(number())  # the last waits for the next, which says how long it lasts
+            unsafe.add(clock.number)  # the last waits for the next, which says how long it lasts
             assert look() == STOPPED
         if look() == RECORDING:
             assert process
             assert not control.paused()
         tally.add()
     if process:
-        process.end()
-    for pid in dead:
-        os.waitpid(pid, 0)
+        assert process.end() == 0
+    for each in dead:
+        assert each.end() == -signal.SIGKILL
     control.resume()
     record(NumberedCamera(0.1, size=(64, 48), sound_hz=0, senses=False), card, device)  # salvages
     kept = set()

@@ -3,11 +3,18 @@
 import json
 import random
 import shutil
+from pathlib import Path
+from typing import Any
 
+import children
 import pytest
 import traced
 from faults import FULL, Tally
+from wearer import Clock, Made, Wearer
 
+from firsthand import config
+from firsthand.consent import people
+from firsthand.crypto import SigningKey
 from firsthand.segment import verify_receipt
 from firsthand.vault import catalog, ingest, reading
 from firsthand.vault.check import check
@@ -31,22 +38,13 @@ def test_b1_killed_at_each_system_call_of_an_upload_receipt_row_and_object_agree
     ready, told = tmp_path / "ready", tmp_path / "told.json"
     shutil.copytree(settings.data, ready)
 
-    def work() -> None:
-        """What the server does, from its start on."""
-        device.vault = Vault(settings, clock)
-        upload = device.open(made)["upload"] if stage != "complete" else _id(made)
-        if stage == "complete":
-            told.write_text(json.dumps(ingest.complete(device.vault, upload, device.id)))
-        else:
-            device.put(made, upload)
-            told.write_text("null")
-
     def start_anew() -> None:
         told.unlink(missing_ok=True)
         shutil.rmtree(settings.data)
         shutil.copytree(ready, settings.data)
 
-    calls = traced.run(work)
+    given = stage, settings, clock, person, device.id, device.key, made, told
+    calls = children.call(traced_work, 0, *given)
     wanted = {"complete": {"fsync", "link"}, "open and put": {"fdatasync"}}[stage]
     assert {"pwrite64"} | wanted <= set(calls)
     assert told.exists()
@@ -56,7 +54,7 @@ def test_b1_killed_at_each_system_call_of_an_upload_receipt_row_and_object_agree
     killed = 0
     for number in cases:
         start_anew()
-        traced.run(work, kill_at=number)
+        children.call(traced_work, number, *given)
         before = json.loads(told.read_text()) if told.exists() and told.read_text() else None
         killed += not told.exists()
         _agree(Vault(settings, clock), person, device, made, key, before)
@@ -64,6 +62,30 @@ def test_b1_killed_at_each_system_call_of_an_upload_receipt_row_and_object_agree
     assert killed >= len(cases) * (
         0.9 if FULL else 0.5
     )  # the sweep is one: nearly all were cut off before the end
+
+
+def traced_work(kill_at: int, *given: Any) -> list[str]:
+    """The calls that `work` makes, up to the one at which it is killed."""
+    return traced.run(lambda: work(*given), kill_at)
+
+
+def work(
+    stage: str,
+    settings: config.Settings,
+    clock: Clock,
+    person: people.Person,
+    name: str,
+    key: SigningKey,
+    made: Made,
+    told: Path,
+) -> None:
+    """What the server does, from its start on."""
+    device = Wearer(Vault(settings, clock), person, name, key)
+    if stage == "complete":
+        told.write_text(json.dumps(ingest.complete(device.vault, _id(made), device.id)))
+    else:
+        device.put(made, device.open(made)["upload"])
+        told.write_text("null")
 
 
 def _id(made) -> str:  # type: ignore[no-untyped-def]
