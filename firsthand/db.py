@@ -331,11 +331,27 @@ def _postgres_begin(connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
 
 
+# Tables whose files hold more than the first page of an index. Of a small vault's tables most are
+# empty, and to rewrite one takes 30 ms even so.
+_FILLED = """
+    SELECT relname FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = to_regnamespace(current_schema())
+    AND (
+        pg_relation_size(oid) > 0 OR pg_relation_size(reltoastrelid) > 0
+        OR EXISTS (
+            SELECT FROM pg_index WHERE indrelid = pg_class.oid
+            AND pg_relation_size(indexrelid) > current_setting('block_size')::int
+        )
+    )
+"""
+
+
 def _vacuum(engine: sa.Engine) -> None:
-    """Rewrites every table of ours: a plain VACUUM leaves deleted bytes until they are reused."""
+    """Rewrites every table of ours that has ever held a row since the last time: a plain VACUUM
+    leaves deleted bytes until they are reused."""
     with engine.connect() as plain:
         connection = plain.execution_options(isolation_level="AUTOCOMMIT", firsthand_readonly=True)
-        names = sa.inspect(connection).get_table_names()
+        names = connection.exec_driver_sql(_FILLED).scalars().all()
         quote = engine.dialect.identifier_preparer.quote
         try:
             for name in names:
