@@ -7,6 +7,10 @@ DATA    ?= firsthand-demo
 # Your own recordings for the demo: FOOTAGE="a.mp4 b.mp4", or a folder.
 FOOTAGE ?=
 
+# Three at a time on two cores: many tests wait, for a server, a disk or a deadline. They compute in
+# one thread each, and who is done first takes tests over from the others.
+TEST      = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
+
 BIN      := $(VENV)/bin
 PIP      := $(BIN)/python -m pip --disable-pip-version-check
 TORCH    := 2.13.0
@@ -24,7 +28,7 @@ demo: $(SETUP) ## set up and run the demo (FOOTAGE="a.mp4 b.mp4" for your own re
 setup: $(SETUP) ## make .venv with the pinned packages
 
 test: $(SETUP_DEV) ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(TEST)
 
 check: $(SETUP_DEV) ## lint, formatting, types
 	$(BIN)/ruff check .
@@ -41,7 +45,7 @@ docs: $(SETUP) ## write docs/commands.md from the commands' own help
 	$(BIN)/python docs/build.py
 
 faults: $(SETUP_DEV) ## cut, break, fill, damage and interrupt, in full; prints a table by row
-	FIRSTHAND_FAULTS=full $(BIN)/python -m pytest -n 2 --dist worksteal -m fault -o timeout=7200 -o faulthandler_timeout=0
+	FIRSTHAND_FAULTS=full $(TEST) -m fault -o timeout=7200 -o faulthandler_timeout=0
 
 servers: ## start PostgreSQL and Ceph for the tests that need them (Debian's packages)
 	tests/servers/postgres start >/dev/null

@@ -28,16 +28,17 @@ class Installation:
     """A fresh virtual environment with the package, as pip makes it."""
 
     def __init__(self, folder: Path) -> None:
-        venv.create(folder / "venv", with_pip=True)
+        venv.create(folder / "venv")  # pip of our own installs into it: one more takes 4 s
         self.python = folder / "venv" / "bin" / "python"
         self.bare_bytes = self.size_bytes()
         self.data = folder / "data"
 
     def add(self, what: str) -> None:
         """Installs the pinned package with an extra, or none."""
-        pip = [str(self.python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        pip = [sys.executable, "-m", "pip", "--python", str(self.python)]
+        words = ["install", "-q", "--disable-pip-version-check"]
         pins = ["-c", str(ROOT / "constraints.txt")]
-        done = subprocess.run([*pip, *pins, what], capture_output=True, text=True)
+        done = subprocess.run([*pip, *words, *pins, what], capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"pip cannot install it here: {done.stderr.strip().splitlines()[-1]}")
 

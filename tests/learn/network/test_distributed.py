@@ -29,7 +29,10 @@ WHOLE, HALF, LOOKS = 30, 14, 6
 
 # A process that has done all may abort as it ends, in gloo's own threads (seen once in some hundred
 # runs, with PyTorch 2.13): that is no failure of what is tested here.
-pytestmark = pytest.mark.flaky(reruns=2, only_rerun=["without an active exception", r"Timeout \(>"])
+pytestmark = [
+    pytest.mark.flaky(reruns=2, only_rerun=["without an active exception", r"Timeout \(>"]),
+    pytest.mark.slow,
+]
 
 
 def fitted(folder: Path, name: str, updates: int) -> fit.Fitted:
