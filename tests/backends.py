@@ -4,6 +4,7 @@ The servers are real ones, started by tests/servers/; where they don't run, the 
 are skipped, and fail if FIRSTHAND_TEST_SERVERS is set.
 """
 
+import itertools
 import os
 import secrets
 import socket
@@ -33,19 +34,14 @@ both = pytest.mark.parametrize("backend", ["files", "servers"], indirect=True)
 SERVERS = Path(__file__).parent / "servers"
 BUCKET = "firsthand-tests"
 LEFT_OUT = "needs PostgreSQL and Ceph: make servers"
-OWN = "firsthand_tests_"  # and a number: the database of one process that runs tests
-OWN_LOCK = 1
-_LEFT = (
-    "SELECT datname FROM pg_database WHERE datname LIKE %s"
-    " AND datname NOT IN (SELECT datname FROM pg_stat_activity WHERE datname IS NOT NULL)"
-)
 
 
 @dataclass
 class Servers:
     """A running PostgreSQL, with a database of this process's own, and an S3 store with a bucket.
 
-    Of its own, because all writers of one database queue for one lock, whatever their schemas.
+    Of its own, because all writers of one database queue for one lock, whatever their schemas. It
+    stays for the next run: to drop a database is to write all of them to the disk.
     """
 
     postgres: str
@@ -78,6 +74,13 @@ class Servers:
             with psycopg.connect(self.postgres) as connection:
                 emptied = _empty(connection, name)
             self._spare.append(name) if emptied else self._drop(name)
+
+    def sweep(self) -> None:
+        """Drops every schema of a test; some are left where a process was killed."""
+        with psycopg.connect(self.postgres, autocommit=True) as connection:
+            sql = "SELECT nspname FROM pg_namespace WHERE nspname ~ '^t[0-9a-f]{16}$'"
+            for (name,) in connection.execute(sql).fetchall():
+                self._drop(name)
 
     def _url(self, schema: str) -> str:
         return f"{self.postgres}?options=-csearch_path%3D{schema}"
@@ -143,19 +146,16 @@ def servers() -> Iterator[Servers]:
         if os.environ.get("FIRSTHAND_TEST_SERVERS"):
             pytest.fail("FIRSTHAND_TEST_SERVERS is set, and PostgreSQL or Ceph does not answer")
         pytest.skip(LEFT_OUT)
-    name = f"{OWN}{secrets.token_hex(8)}"
-    own = urlunsplit(urlsplit(found.postgres)._replace(path=f"/{name}"))
-    with psycopg.connect(found.postgres, autocommit=True) as connection:
-        connection.execute(f"SELECT pg_advisory_lock({OWN_LOCK})")
-        for left in connection.execute(_LEFT, [f"{OWN}%"]).fetchall():
-            connection.execute(f"DROP DATABASE {left[0]}")  # its process was killed
-        connection.execute(f"CREATE DATABASE {name}")
-        held = psycopg.connect(own)  # says that somebody uses it
-    try:
-        yield Servers(own, found.s3)
-    finally:
-        held.close()
-        _run(found.postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    with psycopg.connect(found.postgres, autocommit=True) as claim:  # held until the end
+        lock: Any = "SELECT pg_try_advisory_lock(%s)"
+        free = (n for n in itertools.count() if claim.execute(lock, [n]).fetchone() == (True,))
+        name = f"firsthand_tests_{next(free)}"
+        if not claim.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            _run(found.postgres, f"CREATE DATABASE {name}")
+        own = Servers(urlunsplit(urlsplit(found.postgres)._replace(path=f"/{name}")), found.s3)
+        own.sweep()
+        yield own
+        own.sweep()
 
 
 def _run(url: str, statement: str) -> None:

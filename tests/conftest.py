@@ -27,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test needs what it wrote to outlive the machine, and a disk makes every vault wait for its
-# syncs: folders of tests lie in memory, where it has room for them (at most 0.5 GB at once).
+# syncs: folders of tests lie in memory, where 4 GiB of it are free.
 MEMORY = Path("/dev/shm")
 if os.access(MEMORY, os.W_OK | os.X_OK) and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
     free = os.statvfs(MEMORY).f_bavail * os.statvfs(MEMORY).f_frsize
