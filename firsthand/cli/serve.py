@@ -33,7 +33,7 @@ def serve(
 
     def announce(served: server.Server) -> None:
         say(f"pages: {served.page_url}")
-        say(f"devices reach the vault at {served.url}; stop with Ctrl-C")
+        say(f"devices reach the vault at {settings.vault_url or served.url}; stop with Ctrl-C")
         if carry:
             given = (settings, served.url, ended)
             threading.Thread(target=_carry, args=given, daemon=True, name="carrier").start()
