@@ -40,22 +40,29 @@ class Day:
 
 def arrive(connection: Connection, person: str, day: str, now_ns: int) -> None:
     """Notes that footage of a day came in; what was reviewed before is in review again."""
-    where = (reviews.c.person == person) & (reviews.c.day == day)
-    later = sa.case((reviews.c.arrived_ns > now_ns, reviews.c.arrived_ns), else_=now_ns)
-    change = reviews.update().where(where).values(arrived_ns=later, reviewed_ns=0)
-    changed = connection.execute(change)
-    if not changed.rowcount:
-        row = {"person": person, "day": day, "arrived_ns": now_ns, "reviewed_ns": 0}
-        connection.execute(reviews.insert().values(**row))
+    _arrive(connection, person, [day], now_ns)
 
 
 def arrive_within(
     connection: Connection, person: str, start_ns: int, stop_ns: int, now_ns: int
 ) -> None:
     """The same of every day that footage touches: what goes on past midnight is of two."""
-    for day in range(start_ns // DAY_NS, (max(start_ns + 1, stop_ns) - 1) // DAY_NS + 1):
-        name = datetime.fromtimestamp(day * DAY_NS // 10**9, UTC).date().isoformat()
-        arrive(connection, person, name, now_ns)
+    numbers = range(start_ns // DAY_NS, (max(start_ns + 1, stop_ns) - 1) // DAY_NS + 1)
+    moments = (datetime.fromtimestamp(number * DAY_NS // 10**9, UTC) for number in numbers)
+    _arrive(connection, person, [at.date().isoformat() for at in moments], now_ns)
+
+
+def _arrive(connection: Connection, person: str, days: Sequence[str], now_ns: int) -> None:
+    """Of days that follow each other; few statements, as a device may claim a hundred years."""
+    where = (reviews.c.person == person) & reviews.c.day.between(days[0], days[-1])
+    later = sa.case((reviews.c.arrived_ns > now_ns, reviews.c.arrived_ns), else_=now_ns)
+    change = reviews.update().where(where).values(arrived_ns=later, reviewed_ns=0)
+    changed = connection.execute(change)
+    if changed.rowcount < len(days):
+        known = set(connection.scalars(sa.select(reviews.c.day).where(where)))
+        blank = {"person": person, "arrived_ns": now_ns, "reviewed_ns": 0}
+        fresh = [blank | {"day": day} for day in days if day not in known]
+        connection.execute(reviews.insert(), fresh)
 
 
 def window_days(connection: Connection, person: str) -> int:
