@@ -126,7 +126,8 @@ def test_a_move_and_its_entry_are_there_together_or_not_at_all(vault, person, de
     assert held(vault, person) == [guessed]
 
 
-def test_the_log_names_no_device_to_whoever_reads_an_opening(vault, person, device):
+def test_the_log_names_no_device_to_whoever_reads_an_opening(vault, person, make_device):
+    device = make_device(person, "annas-recorder")
     device.hand_in(device.seal(session="a", **UNKNOWN))
     device.hand_in(device.seal({}, start_s=60, session="a", reason="stalled"))
     with vault.db.read() as connection:

@@ -47,21 +47,22 @@ def arrive_within(
     connection: Connection, person: str, start_ns: int, stop_ns: int, now_ns: int
 ) -> None:
     """The same of every day that footage touches: what goes on past midnight is of two."""
-    days = range(start_ns // DAY_NS, (max(start_ns + 1, stop_ns) - 1) // DAY_NS + 1)
-    names = [datetime.fromtimestamp(day * 86_400, UTC).date().isoformat() for day in days]
-    _arrive(connection, person, names, now_ns)
+    numbers = range(start_ns // DAY_NS, (max(start_ns + 1, stop_ns) - 1) // DAY_NS + 1)
+    moments = (datetime.fromtimestamp(number * DAY_NS // 10**9, UTC) for number in numbers)
+    _arrive(connection, person, [at.date().isoformat() for at in moments], now_ns)
 
 
 def _arrive(connection: Connection, person: str, days: Sequence[str], now_ns: int) -> None:
-    """Of days one after the other, all at once: footage from a clock that is wrong may stretch over
-    a century, and with a statement for each day it held up all other writers for 20 s."""
+    """Of days that follow each other; few statements, as a device may claim a hundred years."""
     where = (reviews.c.person == person) & reviews.c.day.between(days[0], days[-1])
-    known = set(connection.scalars(sa.select(reviews.c.day).where(where)))
     later = sa.case((reviews.c.arrived_ns > now_ns, reviews.c.arrived_ns), else_=now_ns)
-    connection.execute(reviews.update().where(where).values(arrived_ns=later, reviewed_ns=0))
-    row = {"person": person, "arrived_ns": now_ns, "reviewed_ns": 0}
-    if new := [row | {"day": day} for day in days if day not in known]:
-        connection.execute(reviews.insert(), new)
+    change = reviews.update().where(where).values(arrived_ns=later, reviewed_ns=0)
+    changed = connection.execute(change)
+    if changed.rowcount < len(days):
+        known = set(connection.scalars(sa.select(reviews.c.day).where(where)))
+        blank = {"person": person, "arrived_ns": now_ns, "reviewed_ns": 0}
+        fresh = [blank | {"day": day} for day in days if day not in known]
+        connection.execute(reviews.insert(), fresh)
 
 
 def window_days(connection: Connection, person: str) -> int:
@@ -75,10 +76,7 @@ def set_window(
 ) -> None:
     """Sets a person's own review window; Usage if it is under a day."""
     if not LEAST_DAYS <= days <= MOST_DAYS:
-        raise Usage(
-            f"a review window is {LEAST_DAYS} to {MOST_DAYS} days, not {days}",
-            "give a number of days within that",
-        )
+        raise Usage(f"a review window is {LEAST_DAYS} to {MOST_DAYS} days, not {days}")
     at_ns = now_ns or time.time_ns()
     people.note(connection, "review_window_set", person, at_ns, private={"days": days})
     connection.execute(windows.delete().where(windows.c.person == person.id))
@@ -96,9 +94,7 @@ def reviewed(
     held = {each.day: each for each in of(connection, person.id)}
     lacking = [day for day in days if day not in held]
     if lacking:
-        raise NotFound(
-            f"nothing of {person.name} came in for {lacking[0]}", 'see "firsthand consent coverage"'
-        )
+        raise NotFound(f"nothing of {person.name} came in for {lacking[0]}")
     ended = [day for day in days or held if held[day].in_review(at_ns)]
     if ended:
         people.note(connection, "days_reviewed", person, at_ns, private={"days": ended})
