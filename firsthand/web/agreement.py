@@ -72,7 +72,7 @@ def sign(request: Request, person: str, form: Form) -> Response:
             raise Usage("these are not the words that are asked now", "read the page anew")
         days = form.get("days", "")
         if not (days.isascii() and days.isdigit() and len(days) < 5):
-            raise Usage("say for how many days you sign")
+            raise Usage("say for how many days you sign", "a whole number, such as 365")
         stop_ns = vault.now_ns() + int(days) * DAY_NS
         agreement.sign(connection, found, stop_ns=stop_ns, now_ns=vault.now_ns(), method="page")
     return back_to(f"/people/{person}#agreement")

@@ -100,6 +100,7 @@ def test_a_monitor_stops_a_study_and_lets_it_go_on(call):
 
 def test_ones_own_words_are_an_agreement_without_saying_so(call, tmp_path):
     (tmp_path / "words.md").write_text("Wear it well.\n")
+    assert call("person", "add", "ana", "--place", "NL")[0] == 0
     assert call("agreement", "adopt", "ours1", "--words", "words.md")[0] == 0
     assert call("agreement", "text") == (0, "Wear it well.\n")
     assert "Consent" in call("consent", "text")[1]

@@ -16,7 +16,7 @@ from faults import Tally
 from firsthand import config, enrolment, log
 from firsthand.capture import Law
 from firsthand.consent import ask, erasure, people
-from firsthand.consent.capture import bystanders, law, review, withhold
+from firsthand.consent.capture import bystanders, law, review, withhold, zones
 from firsthand.consent.estate import directive
 from firsthand.consent.figures import traits
 from firsthand.consent.money import formula, ledger, statement
@@ -550,27 +550,29 @@ def test_s6_what_bystanders_asked_comes_back_and_what_waits_is_looked_at(
     device.hand_in(device.seal())
     back_up(vault, tmp_path / "old.db")
     with vault.db.write() as connection:
+        zones.say(connection, person, "other", NOW_NS - DAY_NS, NOW_NS + DAY_NS, label="the corner")
+    with vault.db.write() as connection:
         ask_for(connection, "elsewhere", "at the kiosk")
     with vault.db.write() as connection:
-        ask_for(connection, "sim", "by the tree")
-        ask_for(connection, "sim", "on the bus")
+        ask_for(connection, "the corner", "by the tree")
+        ask_for(connection, "the corner", "on the bus")
         bystanders.settle(connection, vault.now_ns())
     with vault.db.write() as connection:
         held = bystanders.of(connection, person.id)[0]
         bystanders.decide(connection, person, held.id, "keep", vault.now_ns())
     with vault.db.write() as connection:
-        ask_for(connection, "sim", "at the market")
+        ask_for(connection, "the corner", "at the market")
     before = asked(vault)
     states = [(row.place, bool(row.words), bool(row.settled_ns)) for row in before]
     assert sorted(states) == [
         ("elsewhere", True, True),
-        ("sim", False, True),
-        ("sim", True, False),
-        ("sim", True, True),
+        ("the corner", False, True),
+        ("the corner", True, False),
+        ("the corner", True, True),
     ]
     for key in vault.store.keys("journal/requests"):
         data = b"".join(vault.store.chunks(key))
-        assert not [word for word in (b"kiosk", b"market", b"sim") if word in data]
+        assert not [word for word in (b"kiosk", b"market", b"corner") if word in data]
     put_back(vault, tmp_path / "old.db" if backup == "from before" else None)
     again = recovered(vault)
     assert asked(again) == before

@@ -76,7 +76,10 @@ def set_window(
 ) -> None:
     """Sets a person's own review window; Usage if it is under a day."""
     if not LEAST_DAYS <= days <= MOST_DAYS:
-        raise Usage(f"a review window is {LEAST_DAYS} to {MOST_DAYS} days, not {days}")
+        raise Usage(
+            f"a review window is {LEAST_DAYS} to {MOST_DAYS} days, not {days}",
+            "give a number of days within that",
+        )
     at_ns = now_ns or time.time_ns()
     people.note(connection, "review_window_set", person, at_ns, private={"days": days})
     connection.execute(windows.delete().where(windows.c.person == person.id))
@@ -94,7 +97,9 @@ def reviewed(
     held = {each.day: each for each in of(connection, person.id)}
     lacking = [day for day in days if day not in held]
     if lacking:
-        raise NotFound(f"nothing of {person.name} came in for {lacking[0]}")
+        raise NotFound(
+            f"nothing of {person.name} came in for {lacking[0]}", 'see "firsthand consent coverage"'
+        )
     ended = [day for day in days or held if held[day].in_review(at_ns)]
     if ended:
         people.note(connection, "days_reviewed", person, at_ns, private={"days": ended})

@@ -81,7 +81,10 @@ def sign(
     longest_ns = start_ns + most_days * text.DAY_NS
     ends_ns = longest_ns if stop_ns is None else stop_ns
     if not start_ns < ends_ns <= longest_ns:
-        raise Usage(f"text {words.version} is signed for 1 to {most_days} days from now")
+        raise Usage(
+            f"text {words.version} is signed for 1 to {most_days} days from now",
+            "name a day within that",
+        )
     rests = quiz.require_ready(connection, person, words)
     signed = people.new_id("g")
     values = {"text_version": words.version, "text_sha256": words.sha256}
@@ -174,7 +177,10 @@ def free(
     if reviewer.role != "reviewer":
         raise Refused(f"{reviewer.name} is no reviewer", "a reviewer's own key frees it")
     if askers.near(connection, reviewer, person):
-        raise Refused(f"{reviewer.name} is too near to {person.name} to free this")
+        raise Refused(
+            f"{reviewer.name} is too near to {person.name} to free this",
+            "a reviewer is another human, of another household",
+        )
     people.require_active(connection, person)
     if in_force(connection, person, at_ns) is None:
         raise Refused(
@@ -184,7 +190,9 @@ def free(
     if not 0 <= start_ns < stop_ns <= at_ns:
         raise Usage("only time that is past can be freed", "give a start before its stop")
     if not quarantined(connection, person, start_ns, stop_ns):
-        raise Usage(f"nothing of {person.name} is in quarantine then")
+        raise Usage(
+            f"nothing of {person.name} is in quarantine then", 'see "firsthand agreement show"'
+        )
     values = {"id": people.new_id("f"), "start_ns": start_ns, "stop_ns": stop_ns}
     # The name by itself, so that an audit that asks what was freed, and by whose key, shows none.
     private = values | {"key": reviewer.id}

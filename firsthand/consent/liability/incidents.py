@@ -67,7 +67,7 @@ def note(
     if kind not in KINDS:
         raise Usage(f"{kind!r} is no kind of incident", f"known: {', '.join(KINDS)}")
     if not words or len(words) > WORDS:
-        raise Usage(f"an incident is told in 1 to {WORDS} characters")
+        raise Usage(f"an incident is told in 1 to {WORDS} characters", "say what happened")
     if not noted_by:
         raise Usage("an incident says who noted it", "give your name: --by NAME")
     if not 0 < happened_ns <= at_ns:

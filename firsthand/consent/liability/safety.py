@@ -72,7 +72,7 @@ def resume(connection: Connection, study: str, monitor: Asker, now_ns: int | Non
     """Lets a study go on as its monitor; events noted before count no more. Refused, Usage."""
     _require(connection, study, monitor)
     if not stopped(connection, study):
-        raise Usage(f"study {study} does not stand still")
+        raise Usage(f"study {study} does not stand still", "nothing has to be done")
     at_ns = now_ns or time.time_ns()
     index = log.append(connection, "study_resumed", at_ns, study=study, by=monitor.id)
     put_stop(connection, study, "", index)
@@ -116,4 +116,4 @@ def _require(connection: Connection, study: str, monitor: Asker) -> None:
     if key is None:
         raise Usage(f"nobody watches over {study}", "name who does: firsthand incident watch")
     if key != monitor.id:
-        raise Refused(f"{monitor.name} is not the monitor of {study}")
+        raise Refused(f"{monitor.name} is not the monitor of {study}", "let its own monitor do it")
