@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand import log
-from firsthand.consent import people
-from firsthand.consent.capture import review
+from firsthand.consent import erasure, people
+from firsthand.consent.capture import review, withhold
 from firsthand.consent.tables import devices
 from firsthand.db import metadata
 from firsthand.errors import Damaged
@@ -186,17 +186,20 @@ def rebuild(connection: Connection, now_ns: int) -> None:
             _learn(connection, record, now_ns)
         if told(record):
             known.add(key)  # one record of them is enough
-    moves: dict[tuple[str, str, str], int] = {}
+    moves: dict[tuple[str, str, str], tuple[int, int, int]] = {}  # where it lay, and how far
     for id_, record, at_ns in _all(connection, _untold()):
         start_ns, stop_ns = interval(connection, record, now_ns)
         if start_ns != at_ns:
             if id_ in placed:
-                moves[record.person, record.device, record.session] = start_ns - at_ns
+                key = record.person, record.device, record.session
+                until_ns = at_ns + stop_ns - start_ns
+                first, last, _ = moves.get(key, (at_ns, until_ns, 0))
+                moves[key] = min(first, at_ns), max(last, until_ns), start_ns - at_ns
             change = segments.update().where(segments.c.id == id_)
             connection.execute(change.values(start_ns=start_ns, stop_ns=stop_ns))
             _arrive(connection, segments.c.id == id_, log.now(connection, now_ns))
-    for (person, device, session), by_ns in moves.items():
-        _note(connection, person, _name(device, session), by_ns, now_ns)
+    for (person, device, session), (first, last, by_ns) in moves.items():
+        _note(connection, person, _name(device, session), (first, last), by_ns, now_ns)
 
 
 def _seed(connection: Connection, placed: dict[str, Said]) -> set[tuple[str, str]]:
@@ -279,24 +282,43 @@ def _settle_before(
 
 def _move(connection: Connection, person: str, held: sa.Row, by_ns: int, now_ns: int) -> None:
     """Moves all of a session that did not know the time; the log says so first."""
-    _note(connection, person, _name(held.device, held.session), by_ns, now_ns)
     where = (
         (segments.c.device == held.device)
         & (segments.c.seq >= held.first_seq)
         & (segments.c.session == held.session)
         & _untold()
     )
+    lay = sa.select(sa.func.min(segments.c.start_ns), sa.func.max(segments.c.stop_ns)).where(where)
+    bounds = connection.execute(lay).one()
+    if bounds[0] is not None:
+        _note(connection, person, _name(held.device, held.session), tuple(bounds), by_ns, now_ns)
     columns = segments.c.start_ns, segments.c.stop_ns
     change = segments.update().where(where)
     connection.execute(change.values({each: each + by_ns for each in columns}))
     _arrive(connection, where, log.now(connection, now_ns))
 
 
-def _note(connection: Connection, person: str, session: str, by_ns: int, now_ns: int) -> None:
+def _note(
+    connection: Connection,
+    person: str,
+    session: str,
+    lay: tuple[int, int],
+    by_ns: int,
+    now_ns: int,
+) -> None:
+    """Says in the log by how much a session is moved from where it lay; what its wearer kept back
+    of it goes along."""
     found = people.find(connection, person)
-    if found.salt is not None:
-        private = {"session": session, "by_ns": by_ns}
-        people.note(connection, MOVED, found, now_ns, private=private)
+    if found.salt is None:
+        return
+    waiting = [
+        (order.id, order.start_ns, order.stop_ns)
+        for order in erasure.open_orders(connection)
+        if order.person == person and order.start_ns is not None and order.stop_ns is not None
+    ]
+    withhold.follow(connection, found, session, lay, by_ns, waiting, now_ns)
+    private = {"session": session, "by_ns": by_ns}
+    people.note(connection, MOVED, found, now_ns, private=private)
 
 
 def _name(device: str, session: str) -> str:

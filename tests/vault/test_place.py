@@ -7,7 +7,7 @@ from faults import FULL
 
 from firsthand import log
 from firsthand.consent import erasure
-from firsthand.consent.capture import closed, review
+from firsthand.consent.capture import closed, review, withhold
 from firsthand.vault import catalog, erase, place
 
 SECOND_NS = 10**9
@@ -242,3 +242,46 @@ def test_what_is_placed_where_all_was_erased_is_closed_to_others(vault, person, 
     with vault.db.read() as connection:
         doors = closed.doors(connection, person, *bounds, vault.now_ns())
     assert doors.hides(moved.start_ns, moved.stop_ns, ("review",)) == "erased"
+
+
+def kept_back(vault, person):
+    """The intervals that a person keeps back, and those of them that go with a session."""
+    with vault.db.read() as connection:
+        found = withhold.of(connection, person.id)
+    follows = [(each.start_ns, each.stop_ns) for each in found if each.id.startswith("wm-")]
+    return [(each.start_ns, each.stop_ns) for each in found], follows
+
+
+def test_what_was_kept_back_stays_so_wherever_its_session_comes_to_lie(
+    vault, person, device, clock
+):
+    for made in minutes(device, "dark", 0, 2, **UNKNOWN):
+        device.hand_in(made)
+    seen_ns = starts(vault, person)[2]
+    word = (seen_ns + 10 * SECOND_NS, seen_ns + 5 * MINUTE_NS)
+    with vault.db.write() as connection:
+        withhold.withhold(connection, person, *word, clock.now_ns)
+    for number in (2, 3):  # each moves what came before it
+        device.hand_in(device.seal(start_s=60 * number, session="dark", **UNKNOWN))
+        lies_ns = starts(vault, person)[2]
+        assert lies_ns != seen_ns
+        kept, follows = kept_back(vault, person)
+        assert kept == sorted([word, *follows])
+        assert follows == [(lies_ns + 10 * SECOND_NS, lies_ns + MINUTE_NS)]
+    with vault.db.write() as connection:
+        (mine,) = [each for each in withhold.of(connection, person.id) if each.id[:3] == "wm-"]
+        withhold.lift(connection, person, mine.id, clock.now_ns)
+    device.hand_in(device.seal(start_s=240, session="dark", **UNKNOWN))
+    assert kept_back(vault, person) == ([word], [])  # their last word counts
+
+
+def test_what_waits_to_be_erased_is_kept_back_when_it_is_moved(vault, person, device, clock):
+    device.hand_in(device.seal(session="dark", **UNKNOWN))
+    bounds = (starts(vault, person)[1], starts(vault, person)[1] + MINUTE_NS)
+    with vault.db.write() as connection:
+        erasure.order(connection, person, bounds, clock.now_ns, wait_ns=DAY_NS)
+    device.hand_in(device.seal(start_s=60, session="dark", **UNKNOWN))
+    with vault.db.read() as connection:
+        row = catalog.find_record(connection, device.id, 1)
+    assert row.start_ns != bounds[0]
+    assert kept_back(vault, person)[1] == [(row.start_ns, row.start_ns + MINUTE_NS)]

@@ -1,5 +1,6 @@
 """Withheld intervals: footage its wearer keeps back; it stays sealed and reaches nobody."""
 
+import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from sqlalchemy import Connection
 from firsthand.consent import people
 from firsthand.consent.tables import withholds
 from firsthand.errors import NotFound, Usage
+
+# The id of an interval that goes with a session whose device did not know the time.
+FOLLOWS = "wm-"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,46 @@ def withhold(
     values |= {"start_ns": start_ns, "stop_ns": stop_ns, "log_index": index}
     connection.execute(withholds.insert().values(**values))
     return Withhold(**values, lifted_ns=None)  # type: ignore[arg-type]
+
+
+def follow(
+    connection: Connection,
+    person: people.Person,
+    session: str,
+    lay: tuple[int, int],
+    by_ns: int,
+    ordered: Iterable[tuple[str, int, int]] = (),
+    now_ns: int | None = None,
+) -> None:
+    """Keeps back, where a session comes to lie, what was kept back where it lay until now.
+
+    A wearer may have kept it back for what they saw there, or for the time: so the first interval
+    stays, and a second one goes with the session from then on, each time it is moved. `ordered` is
+    what waits to be erased (id and bounds), and is kept back alike.
+    """
+    at_ns = now_ns or time.time_ns()
+    rows = connection.execute(sa.select(withholds).where(withholds.c.person == person.id)).all()
+    mine = f"{FOLLOWS}{session[:12]}-"
+    first = [row for row in rows if row.lifted_ns is None and not row.id.startswith(FOLLOWS)]
+    known = {row.id for row in rows}
+    moved = [row for row in rows if row.lifted_ns is None and row.id.startswith(mine)]
+    found = {row.id: (row.start_ns, row.stop_ns) for row in moved}
+    for id_, begin, end in [*((row.id, row.start_ns, row.stop_ns) for row in first), *ordered]:
+        name = mine + hashlib.sha256(id_.encode()).hexdigest()[:12]
+        begin, end = max(begin, lay[0]), min(end, lay[1])
+        if name not in known and begin < end:
+            found[name] = begin, end
+    for name, (begin, end) in found.items():
+        bounds = {"start_ns": max(0, begin + by_ns), "stop_ns": max(1, end + by_ns)}
+        index = people.note(
+            connection, "withheld", person, at_ns, private={"withhold": name, **bounds}
+        )
+        values = bounds | {"log_index": index}
+        if name in known:
+            connection.execute(withholds.update().where(withholds.c.id == name).values(**values))
+        else:
+            values |= {"id": name, "person": person.id, "withheld_ns": at_ns}
+            connection.execute(withholds.insert().values(**values))
 
 
 def lift(
