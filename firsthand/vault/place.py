@@ -191,10 +191,10 @@ def rebuild(connection: Connection, now_ns: int) -> None:
         start_ns, stop_ns = interval(connection, record, now_ns)
         if start_ns != at_ns:
             if id_ in placed:
-                key = record.person, record.device, record.session
+                whose = record.person, record.device, record.session
                 until_ns = at_ns + stop_ns - start_ns
-                first, last, _ = moves.get(key, (at_ns, until_ns, 0))
-                moves[key] = min(first, at_ns), max(last, until_ns), start_ns - at_ns
+                first, last, _ = moves.get(whose, (at_ns, until_ns, 0))
+                moves[whose] = min(first, at_ns), max(last, until_ns), start_ns - at_ns
             change = segments.update().where(segments.c.id == id_)
             connection.execute(change.values(start_ns=start_ns, stop_ns=stop_ns))
             _arrive(connection, segments.c.id == id_, log.now(connection, now_ns))
