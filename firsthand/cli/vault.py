@@ -13,7 +13,7 @@ from firsthand.cli.vaults import count, moment, opened, trained_on, when
 from firsthand.consent import people
 from firsthand.errors import Damaged, Partial, Usage
 from firsthand.release import erase as erasing
-from firsthand.release import kept
+from firsthand.release import recover as recovering
 from firsthand.release.trace import releases_with
 from firsthand.vault import ask
 from firsthand.vault import check as checking
@@ -100,7 +100,7 @@ def recover(json_: Json = False) -> None:
     vault = Vault(invocation.settings(), recovering=True)
     try:
         with progress("recover") as move:
-            done = kept.recover(vault, move)
+            done = recovering.recover(vault, move)
     finally:
         vault.close()
     if json_:

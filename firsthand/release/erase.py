@@ -99,7 +99,7 @@ def sweep(vault: Vault) -> list[erasure.Order]:
     with vault.db.read() as connection:
         due = erasure.due(connection, vault.now_ns())
     done = [carry_out(vault, order) for order in due]
-    _settle(vault)
+    settle(vault)
     catch_up(vault)
     ingest.sweep(vault)
     return done
@@ -116,8 +116,8 @@ def forget(vault: Vault, person: str) -> dict[str, list[str]]:
     return _told(rows)
 
 
-def _settle(vault: Vault) -> None:
-    """Reaches the releases for what was erased without them: by a device, or by a recovery."""
+def settle(vault: Vault) -> None:
+    """Reaches the releases for what was erased without them: by a device, or long ago."""
     with vault.db.read() as connection:
         orders = [
             each
@@ -129,6 +129,8 @@ def _settle(vault: Vault) -> None:
             rows = _rows(connection, order)
             _unsee(connection, order)
         _leave(vault, order.person, rows)
+        if order.scope == "person":
+            _forget_reasons(vault, order.person)
         with vault.db.write() as connection:
             change = erasures.update().where(erasures.c.id == order.id)
             connection.execute(change.values(outcome=(order.outcome or {}) | _told(rows)))

@@ -5,7 +5,6 @@ as a commit failed, the log decides.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,7 @@ from firsthand.consent.tables import erasures
 from firsthand.errors import Error
 from firsthand.release.tables import names, releases
 from firsthand.vault import journal
-from firsthand.vault import recover as whole
+from firsthand.vault.recover import Recovered
 from firsthand.vault.vault import Vault
 
 
@@ -44,14 +43,6 @@ def catch_up(vault: Vault) -> None:
             keep(vault, connection, release)
 
 
-def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) -> whole.Recovered:
-    """Recovers a vault with its releases; see vault/recover.py."""
-    with vault.alone():
-        done = whole.recover(vault, progress)
-        restore(vault, done)
-    return done
-
-
 @dataclass
 class _Told:
     """What the log says of releases."""
@@ -62,7 +53,7 @@ class _Told:
     erased: set[str] = field(default_factory=set)
 
 
-def restore(vault: Vault, done: whole.Recovered) -> None:
+def restore(vault: Vault, done: Recovered) -> None:
     """Puts back releases, orders to erase them, and the names of whoever is not erased."""
     with vault.db.read() as connection:
         told = _read(connection)

@@ -1,8 +1,8 @@
 """Recovery: an old database, or none, is brought up to what the store's journal says.
 
-The log comes first, then people, then segments, then erasures: what was erased stays so, as its
-keys are gone and its order is signed. Each step can be repeated; nothing is taken away but by an
-order.
+The log comes first, then people, then segments, then releases, then erasures: what was erased stays
+so, as its keys are gone and its order is signed. Each step can be repeated; nothing is taken away
+but by an order. release/recover.py is the door to it.
 """
 
 import base64
@@ -26,7 +26,6 @@ from firsthand.forgetting import verify_forgotten
 from firsthand.segment import Receipt, Record, verify_receipt
 from firsthand.vault import catalog, fleet, journal, place
 from firsthand.vault.catalog import parts, segments, uploads
-from firsthand.vault.erase import carry_out
 from firsthand.vault.hidden import hide_anew
 from firsthand.vault.vault import Vault
 
@@ -46,14 +45,17 @@ class Recovered:
     left: list[str] = field(default_factory=list)
 
 
-def recover(vault: Vault, progress: Callable[[int, int], None] | None = None) -> Recovered:
+def rebuild(
+    vault: Vault,
+    releases: Callable[[Recovered], None],
+    carry_out: Callable[[erasure.Order], object],
+    progress: Callable[[int, int], None] | None = None,
+) -> Recovered:
     """Rebuilds from the store what a vault opened with `recovering=True` lacks; Damaged if the
-    database and the store tell two different stories, Locked if somebody else has it open."""
-    with vault.alone():
-        return _recover(vault, progress)
+    database and the store tell two different stories.
 
-
-def _recover(vault: Vault, progress: Callable[[int, int], None] | None) -> Recovered:
+    `releases` puts back what is beyond this room, before `carry_out` reaches it for each order.
+    """
     done = Recovered()
     with vault.db.write() as connection:
         connection.execute(uploads.delete())  # devices begin them again
@@ -61,6 +63,7 @@ def _recover(vault: Vault, progress: Callable[[int, int], None] | None) -> Recov
         known = _people(vault, connection, done)
         _openings(vault, connection, known)
         ledger.restore(connection)
+        vault.begin_recovery()  # last: what failed until here has changed nothing
     slips, instead = list(vault.store.keys("journal/slips")), []
     for number, key in enumerate(slips, 1):
         try:
@@ -80,7 +83,8 @@ def _recover(vault: Vault, progress: Callable[[int, int], None] | None) -> Recov
         _arrivals(connection, place.restore(connection))
     for step in (_forgettings, _forks, _requests):
         step(vault, done)
-    _erasures(vault, done)
+    releases(done)
+    _erasures(vault, done, carry_out)
     with vault.db.write() as connection:
         for slip in instead:
             _put_in_place(connection, slip)
@@ -315,7 +319,7 @@ def _requests(vault: Vault, done: Recovered) -> None:
             done.left.append(f"{key}: {error.message}")
 
 
-def _erasures(vault: Vault, done: Recovered) -> None:
+def _erasures(vault: Vault, done: Recovered, carry_out: Callable[[erasure.Order], object]) -> None:
     """Carries out again every order that the database has not heard of; the order wins."""
     orders = sorted(vault.store.keys("journal/orders"))
     for key in sorted(vault.store.keys("journal/intervals")):
@@ -343,7 +347,7 @@ def _erasures(vault: Vault, done: Recovered) -> None:
             waits = order.due_ns is not None and order.due_ns > vault.now_ns()
             if waits or order.undone_ns is not None:
                 continue
-            carry_out(vault, order, listed)
+            carry_out(order)
             done.erased += 1
         except Error as error:
             done.left.append(f"{key}: {error.message}")

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,8 +36,8 @@ class Vault:
     ) -> None:
         """Opens the vault of these settings, made if new; NotFound if the data folder is none.
 
-        Damaged if the database is older than the store, unless it is opened to be recovered.
-        Locked while it is recovered.
+        Damaged if the database is older than the store, or a recovery was cut off, unless it is
+        opened to be recovered. Locked while it is recovered.
         """
         if kind_of(settings.data) is None:
             raise NotFound(
@@ -48,26 +48,40 @@ class Vault:
         folder = settings.data / "vault"
         folder.mkdir(exist_ok=True, mode=0o700)
         self._lock = open(folder / "open.lock", "ab")  # noqa: SIM115  # as long as it is opened
-        self._alone = 0
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise Locked("the vault is recovered just now", "wait until that is done") from None
+        self._unfinished = folder / "recovering"
         self.settings = settings
         self.now_ns = now_ns
+        with ExitStack() as opened:
+            opened.callback(self._lock.close)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                hint = "wait until that is done"
+                raise Locked("the vault is recovered just now", hint) from None
+            if self._unfinished.exists() and not recovering:
+                raise Damaged(
+                    "a recovery of this vault was cut off: not all is back",
+                    'run "firsthand vault recover" again; until then nothing is read or written',
+                )
+            self._open(folder, opened)
+            if not recovering:
+                self._check_age()
+                self.db.after_write = self.follow
+            opened.pop_all()
+
+    def _open(self, folder: Path, opened: ExitStack) -> None:
+        settings = self.settings
         self.db = Database(settings.database)
+        opened.callback(self.db.close)
         self.store = open_store(settings)
         words = passphrase_of(settings.data, settings.passphrase, needed=settings.root == FILE)
         copies = [Path(each) for each in settings.keyring_copies.split(os.pathsep) if each]
-        self.keyring = Keyring(folder, words, settings.root, now_ns, copies)
+        self.keyring = Keyring(folder, words, settings.root, self.now_ns, copies)
+        opened.callback(self.keyring.close)
         self.copy: Store | None = None
         if settings.copy_url:
             self.copy = open_store(replace(settings, store_url=settings.copy_url))
         self.journal = Journal(self.store, self.keyring)
-        if not recovering:
-            self._check_age()
-            self.db.after_write = self.follow
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -79,13 +93,27 @@ class Vault:
             raise Locked(
                 "another process has this vault open", "stop the server and its workers first"
             ) from None
-        self._alone += 1
         try:
             yield
         finally:
-            self._alone -= 1
-            if not self._alone:
-                fcntl.flock(self._lock, fcntl.LOCK_SH)
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def begin_recovery(self) -> None:
+        """From here on, through any crash, the vault opens only to be recovered."""
+        handle = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.fsync(handle)
+        os.close(handle)
+        self._sync_folder()
+
+    def end_recovery(self) -> None:
+        """All is back: the vault opens again."""
+        self._unfinished.unlink(missing_ok=True)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        handle = os.open(self._unfinished.parent, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
 
     def follow(self) -> None:
         """Brings the journal in the store up to what the log says."""
@@ -102,7 +130,6 @@ class Vault:
         with self.db.read() as connection:  # read after the store: others may be writing
             behind = newest[1] - log.size(connection) if newest else 0
         if behind > 0:
-            self.close()
             raise Damaged(
                 f"the database is older than the store: it lacks {behind} entries of the log",
                 'run "firsthand vault recover"; until then nothing is read or written',

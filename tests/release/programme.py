@@ -28,7 +28,8 @@ from firsthand.consent import people
 from firsthand.consent.capture import review
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, quiz, text
-from firsthand.release import bundle, clip, kept, make, work
+from firsthand.release import bundle, clip, make, work
+from firsthand.release.recover import recover
 from firsthand.shard import open_shard
 from firsthand.vault import erase as _all_tables  # noqa: F401
 from firsthand.vault.recover import Recovered
@@ -113,7 +114,7 @@ class Programme:
         if backup is not None:
             shutil.copy(backup, self.database)
         vault = Vault(settings(self.folder), self.clock, recovering=True)
-        done = kept.recover(vault)
+        done = recover(vault)
         vault.close()
         self.reopen()
         return done

@@ -21,7 +21,8 @@ from firsthand.consent.terms import quiz, text
 from firsthand.errors import Refused
 from firsthand.release import bundle, worn
 from firsthand.release import tables as tables_of_release
-from firsthand.vault import catalog, counsel, coverage, quarantine, reading, recover
+from firsthand.release.recover import recover
+from firsthand.vault import catalog, counsel, coverage, quarantine, reading
 from firsthand.vault.vault import Vault
 
 ALL_S = (STORED + WAITING) * SEGMENT_S
@@ -225,7 +226,7 @@ def test_a_lost_database_comes_back_with_agreements_quarantine_and_incidents(mad
     for file in lost:
         file.unlink()
     vault = Vault(settings(made.folder), made.clock, recovering=True)
-    assert recover.recover(vault).left == []
+    assert recover(vault).left == []
     vault.close()
     made.reopen()
     assert rows(made) == before

@@ -8,7 +8,7 @@ from programme import DAY_NS, Programme, begin
 from wearer import NOW_NS
 
 from firsthand.consent import erasure, people
-from firsthand.consent.runs import proposals
+from firsthand.consent.runs import answers, proposals
 from firsthand.consent.tables import erasures
 from firsthand.errors import NotFound, Refused
 from firsthand.release import erase, kept, make, pull
@@ -144,3 +144,31 @@ def test_names_go_with_their_person(made):
     lose(made)
     with made.vault.db.read() as connection, pytest.raises(NotFound):
         make.name_in(connection, release.id, ben.id)
+
+
+@pytest.mark.fault("S6")
+@pytest.mark.parametrize("due", ["before the recovery", "after it"])
+def test_s6_an_order_that_waits_as_the_database_is_lost_reaches_releases_too(made, due):
+    ben = made.people[1]
+    first = made.release(made.run)
+    with made.vault.db.write() as connection:
+        answers.vote(connection, proposals.find(connection, made.run), ben, "no", NOW_NS)
+    second = made.release(made.run)
+    assert ben.id in str(second.summary)
+    with made.vault.db.read() as connection:
+        name = make.name_in(connection, first.id, ben.id)
+    order = from_vault.place(made.vault, ben)
+    if due == "before the recovery":
+        made.clock.now_ns += 8 * DAY_NS
+    assert lose(made) == []
+    if due == "after it":
+        made.clock.now_ns += 8 * DAY_NS
+        erase.sweep(made.vault)
+    keys = list(made.vault.store.keys("releases"))
+    assert keys
+    assert not [key for key in keys if key.rpartition("/")[2].startswith(f"{name}.")]
+    with made.vault.db.read() as connection:
+        done = erasure.find(connection, order.id)
+        assert done.outcome["releases"] == [first.id]
+        assert make.find(connection, second.id).summary["refused"] == [["", "erased"]]
+    assert ben.id not in str(rows(made)["release"])

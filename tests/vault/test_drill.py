@@ -13,10 +13,10 @@ from firsthand.consent import people
 from firsthand.crypto import unwrap
 from firsthand.errors import Damaged, Error, NotFound, WrongKey
 from firsthand.release import erase as releasing
+from firsthand.release.recover import recover
 from firsthand.vault import catalog, epoch, erase, erased, reading
 from firsthand.vault.keys import epochs
 from firsthand.vault.keys.keyring import aad_of
-from firsthand.vault.recover import recover
 from firsthand.vault.vault import Vault, file_key_aad
 
 pytestmark = [pytest.mark.files, pytest.mark.usefixtures("cheap_seal")]

@@ -16,9 +16,9 @@ from firsthand.consent import ask, erasure
 from firsthand.consent.terms import agreements
 from firsthand.errors import Damaged, Error, NotFound, Refused
 from firsthand.release import erase as releasing
+from firsthand.release.recover import recover
 from firsthand.vault import catalog, epoch, erase, erased, reading
 from firsthand.vault.check import check
-from firsthand.vault.recover import recover
 from firsthand.vault.vault import Vault
 
 pytestmark = pytest.mark.usefixtures("cheap_seal")

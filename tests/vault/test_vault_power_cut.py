@@ -16,11 +16,11 @@ from faults import FULL
 from lossy import Mounted, mounted
 
 from firsthand import age, config
+from firsthand.release.recover import recover
 from firsthand.segment import verify_receipt
 from firsthand.vault import catalog, ingest, reading
 from firsthand.vault.check import check
 from firsthand.vault.ingest import opening
-from firsthand.vault.recover import recover
 from firsthand.vault.vault import Vault
 
 PASSPHRASE = "correct horse"

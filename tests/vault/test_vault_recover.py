@@ -23,13 +23,13 @@ from firsthand.consent.money import formula, ledger, statement
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.terms import agreements, quiz, text
 from firsthand.crypto import SigningKey, unwrap, wrap
-from firsthand.errors import Damaged, Locked, Refused
+from firsthand.errors import Damaged, Locked, Refused, WrongKey
 from firsthand.forgetting import Forget, sign_forget
+from firsthand.release.recover import recover
 from firsthand.segment import sign_record, verify_receipt
 from firsthand.vault import catalog, enrol, fleet, forget, fork, ingest, journal, reading
 from firsthand.vault.check import check
 from firsthand.vault.erase import carry_out
-from firsthand.vault.recover import recover
 from firsthand.vault.vault import Vault
 
 pytestmark = pytest.mark.files
@@ -199,8 +199,10 @@ def test_recovering_twice_or_without_need_changes_nothing(vault, life, tmp_path)
 
 @pytest.mark.parametrize("where", ["_people", "_segment", "_erasures", "carry_out"])
 def test_a_recovery_that_is_cut_off_is_run_again(vault, life, tmp_path, monkeypatch, where):
-    from firsthand.vault import recover as module
+    from firsthand.release import erase as releasing
+    from firsthand.vault import recover as room
 
+    module = releasing if where == "carry_out" else room
     life()
     put_back(vault, tmp_path / "old.db")
     calls = 0
@@ -219,6 +221,10 @@ def test_a_recovery_that_is_cut_off_is_run_again(vault, life, tmp_path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             recover(opened)
     opened.close()
+    if where != "_people":  # then not even the log has come back
+        with pytest.raises(Damaged, match="was cut off") as caught:
+            Vault(vault.settings, vault.now_ns)
+        assert "vault recover" in caught.value.hint
     again = recovered(vault)
     assert (check(again).faults, check(again).orphans) == ([], [])
     again.close()
@@ -249,6 +255,17 @@ def test_a_vault_that_is_open_elsewhere_is_not_recovered_nor_opened_meanwhile(
     assert tried
     open_vault()  # once it is done
     opened.close()
+
+
+def test_an_opening_that_fails_leaves_the_vault_to_others(vault):
+    vault.close()
+    with pytest.raises(WrongKey) as caught:  # keeps what failed from being collected
+        Vault(replace(vault.settings, passphrase="wrong"), vault.now_ns)
+    opened = Vault(vault.settings, vault.now_ns)
+    with opened.alone():
+        pass
+    opened.close()
+    assert caught.value.hint
 
 
 def test_another_vaults_database_is_refused(vault, device, open_vault, tmp_path):
