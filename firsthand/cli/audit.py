@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from firsthand import auditor
-from firsthand.cli import invocation
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, opened, when
@@ -42,23 +41,20 @@ def verify(
     """
     from firsthand.release import bundle
     from firsthand.vault import audit
-    from firsthand.vault.vault import Vault
 
-    # Opened as for recovery: a vault whose database is older than its store must be judged too.
-    vault = Vault(invocation.settings(), recovering=True)
     try:
-        key = vault.keyring.log_key().public
-        kept = [seen for source in against or [] for seen in audit.read_kept(source, key)]
-        with vault.db.read() as connection:
-            manifests = list(bundle.spoken(connection, key))
-        found = audit.verify(vault, kept, manifests)
+        # As for recovery: a vault whose database is older than its store must be judged too.
+        with opened(recovering=True) as vault:
+            key = vault.keyring.log_key().public
+            kept = [seen for source in against or [] for seen in audit.read_kept(source, key)]
+            with vault.db.read() as connection:
+                manifests = list(bundle.spoken(connection, key))
+            found = audit.verify(vault, kept, manifests)
     except BrokenLog as error:
         if json_:
             fault = {"kind": error.kind, "first": error.first, "stop": error.stop}
             show_json({"whole": False, "fault": fault | {"message": error.message}})
         raise
-    finally:
-        vault.close()
     if keep is not None:
         with keep.open("a", encoding="utf-8") as file:
             file.write(found.checkpoint)

@@ -10,6 +10,7 @@ from firsthand.cli import invocation
 from firsthand.cli.locally import local_devices
 from firsthand.cli.nouns import exits, single
 from firsthand.cli.output import event, say
+from firsthand.cli.vaults import require_vault
 from firsthand.config import Settings
 from firsthand.errors import Error
 from firsthand.record.card.card import Card
@@ -29,6 +30,8 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C; what waits on this computer's own cards is carried home meanwhile."""
     settings = invocation.settings(port=port, host=host)
+    if local_devices(settings):
+        require_vault(settings)
     ended = threading.Event()
 
     def announce(served: server.Server) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from firsthand.cli import invocation
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json
 from firsthand.cli.vaults import count, moment, opened, trained_on, when
@@ -91,18 +90,14 @@ def copy() -> None:
     say(f"{count(made, 'object')} copied")
 
 
-@app.command(epilog=exits(3, 11, 14))
+@app.command(epilog=exits(3, 10, 11, 14))
 def recover(json_: Json = False) -> None:
     """Bring an old database up to what the store says; what was erased stays erased.
 
     Stop the server first. The keyring must be today's.
     """
-    vault = Vault(invocation.settings(), recovering=True)
-    try:
-        with progress("recover") as move:
-            done = recovering.recover(vault, move)
-    finally:
-        vault.close()
+    with opened(recovering=True) as vault, progress("recover") as move:
+        done = recovering.recover(vault, move)
     if json_:
         show_json(vars(done))
     else:

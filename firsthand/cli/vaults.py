@@ -22,21 +22,27 @@ def has_vault(settings: Settings) -> bool:
     return any((folder / "keyring.db").exists() for folder in (settings.data / "vault", *copies))
 
 
-@contextmanager
-def opened(begin: bool = False) -> Iterator["Vault"]:
-    """The vault of the data folder, closed again at the end; NotFound if there is none.
-
-    Only `begin` makes one: a device has a data folder too, and a vault in there would be empty.
-    """
-    settings = invocation.settings()
-    if kind_of(settings.data) and not begin and not has_vault(settings):
+def require_vault(settings: Settings) -> None:
+    """NotFound if the data folder holds no vault: on a device one that is made would be empty."""
+    if kind_of(settings.data) and not has_vault(settings):
         raise NotFound(
             f"{settings.data} holds no vault",
             'on a device, run this where its vault is; a vault begins with "firsthand person add"',
         )
+
+
+@contextmanager
+def opened(begin: bool = False, recovering: bool = False) -> Iterator["Vault"]:
+    """The vault of the data folder, closed again at the end; NotFound if there is none.
+
+    Only `begin` makes one. One that is older than its store opens to be recovered, or judged.
+    """
+    settings = invocation.settings()
+    if not begin:
+        require_vault(settings)
     from firsthand.vault.vault import Vault  # a device has no server packages
 
-    vault = Vault(settings)
+    vault = Vault(settings, recovering=recovering)
     try:
         yield vault
     finally:

@@ -321,7 +321,14 @@ def test_on_a_device_status_reads_and_makes_no_vault(vault, url, ana, tmp_path, 
     assert (told["person"], told["waiting"], told["vault"]) == (ana.id, 0, url)
     assert main(["--data", str(pi), "status"]) == 0
     assert told["device"] in capsys.readouterr().out
-    for command in (["person", "list"], ["consent", "list", "ana"], ["vault", "check"]):
+    for command in (
+        ["person", "list"],
+        ["consent", "list", "ana"],
+        ["vault", "check"],
+        ["vault", "recover"],
+        ["audit", "verify"],
+        ["serve", "--host", "256.0.0.1"],  # if it came so far, it would not begin to serve
+    ):
         assert main(["--data", str(pi), *command]) == 10, command
         assert "holds no vault" in capsys.readouterr().err
     assert sorted(pi.rglob("*")) == before
