@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from firsthand.consent import erasure, people
 from firsthand.consent.tables import erasures
 from firsthand.errors import NotFound, Refused
-from firsthand.release.kept import catch_up, keep
+from firsthand.release.journal import ERASED, catch_up, keep
 from firsthand.release.tables import looked, names, pictures, releases
 from firsthand.release.trace import records_in
 from firsthand.vault import erase, ingest
@@ -155,7 +155,7 @@ def _forget_reasons(vault: Vault, person: str) -> None:
         for row in rows:
             refused = (row.summary or {}).get("refused", [])
             if any(one == person for one, _ in refused):
-                left = [["", "erased"] if one == person else [one, why] for one, why in refused]
+                left = [list(ERASED) if one == person else [one, why] for one, why in refused]
                 change = releases.update().where(releases.c.id == row.id)
                 connection.execute(change.values(summary=row.summary | {"refused": left}))
                 keep(vault, connection, row.id)

@@ -20,7 +20,7 @@ from firsthand.consent.capture import bystanders, law, zones
 from firsthand.consent.runs import proposals, snapshots
 from firsthand.consent.terms import agreements
 from firsthand.errors import Failed, NotFound, Refused
-from firsthand.release.kept import keep
+from firsthand.release.journal import keep
 from firsthand.release.pool import processes
 from firsthand.release.scrub import Coarse, statement
 from firsthand.release.selection import Selection, select

@@ -6,7 +6,7 @@ Releases come back before any order is carried out, so that it reaches them too.
 from collections.abc import Callable
 
 from firsthand.release import erase
-from firsthand.release.kept import restore
+from firsthand.release.journal import restore
 from firsthand.vault.recover import Recovered, rebuild
 from firsthand.vault.vault import Vault
 

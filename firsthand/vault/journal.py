@@ -29,6 +29,7 @@ from firsthand.consent.estate import tables as estate
 from firsthand.consent.figures import tables as figures
 from firsthand.consent.liability import tables as liability
 from firsthand.crypto import canonical, unwrap, wrap
+from firsthand.db import Database
 from firsthand.errors import Damaged, Error, NotFound, WrongKey
 from firsthand.vault import catalog
 from firsthand.vault.keys.keyring import Keyring
@@ -227,8 +228,21 @@ class Journal:
         where = sa.or_(table.c.id.in_(asked.ids), table.c.id.in_(held))
         if asked.erased:  # codes and words went with a person
             where = sa.or_(where, table.c.settled_ns > 0)
-        sealing = vault_key(self._keyring)
-        for row in connection.execute(sa.select(table).where(where)):
+        self._put_asked(connection.execute(sa.select(table).where(where)))
+
+    def put_lacking_requests(self, database: Database) -> None:
+        """Writes what bystanders asked before the journal spoke of it."""
+        known = {key.rpartition("/")[2] for key in self._store.keys("journal/requests")}
+        with database.read() as connection:
+            lacking = set(connection.scalars(sa.select(capture.requests.c.id))) - known
+        for request in sorted(lacking):
+            with database.write() as connection:  # nobody settles it meanwhile
+                where = capture.requests.c.id == request
+                self._put_asked(connection.execute(sa.select(capture.requests).where(where)))
+
+    def _put_asked(self, rows: Iterable[sa.Row]) -> None:
+        sealing, waiting = vault_key(self._keyring), "journal/requests/waiting"
+        for row in rows:
             state = "settled" if row.settled_ns else "waiting"
             key = f"journal/requests/{state}/{row.id}"
             self._store.replace(key, wrap(sealing, canonical(dict(row._mapping)), key.encode()))

@@ -5,15 +5,18 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 from programme import DAY_NS, Programme, begin
-from wearer import NOW_NS
+from wearer import NOW_NS, SECOND_NS
 
 from firsthand.consent import erasure, people
+from firsthand.consent.capture import bystanders
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.tables import erasures
+from firsthand.crypto import wrap
 from firsthand.errors import NotFound, Refused
-from firsthand.release import erase, kept, make, pull
+from firsthand.release import erase, journal, make, pull
 from firsthand.release.tables import names, releases
 from firsthand.vault import erase as from_vault
+from firsthand.vault import journal as from_journal
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def test_what_a_commit_that_failed_left_in_the_journal_is_not_believed(made, mon
         with pytest.raises(KeyboardInterrupt):
             made.release(made.run)
     with monkeypatch.context() as patch:
-        patch.setattr(erase, "keep", lambda *args: crash(kept.keep(*args)))
+        patch.setattr(erase, "keep", lambda *args: crash(journal.keep(*args)))
         with pytest.raises(KeyboardInterrupt):
             erase.place_release(made.vault, first.id, 0)
     before = rows(made)
@@ -172,3 +175,40 @@ def test_s6_an_order_that_waits_as_the_database_is_lost_reaches_releases_too(mad
         assert done.outcome["releases"] == [first.id]
         assert make.find(connection, second.id).summary["refused"] == [["", "erased"]]
     assert ben.id not in str(rows(made)["release"])
+
+
+def test_why_somebody_is_not_in_a_release_is_sealed_for_them_and_comes_back(made):
+    ben, sealing = made.people[1], from_journal.vault_key(made.vault.keyring)
+    with made.vault.db.write() as connection:
+        answers.vote(connection, proposals.find(connection, made.run), ben, "no", NOW_NS)
+    release = made.release(made.run)
+    (reason,) = release.summary["refused"]
+    assert reason[0] == ben.id
+    key = f"journal/releases/{release.id}"
+    # With the vault's key alone, as whoever kept a copy of the store from before an erasure.
+    said = from_journal.read_sealed(made.vault.store, made.vault.keyring, key)
+    assert release.id.encode() in said
+    assert ben.id.encode() not in said
+    assert reason[1].encode() not in said
+    before = rows(made)
+    assert lose(made) == []
+    assert rows(made) == before
+    erase.carry_out(made.vault, from_vault.place(made.vault, ben, wait_ns=0))
+    made.vault.store.replace(key, wrap(sealing, said, key.encode()))
+    assert lose(made) == []
+    with made.vault.db.read() as connection:
+        assert make.find(connection, release.id).summary["refused"] == [["", "erased"]]
+
+
+def test_what_bystanders_asked_of_an_older_vault_is_written_down_by_a_sweep(made):
+    with made.vault.db.write() as connection:
+        bounds = NOW_NS - SECOND_NS, NOW_NS
+        bystanders.ask(connection, *bounds, code="ABCDEFGH", words="me", now_ns=NOW_NS)
+        asked = bystanders.listed(connection)
+    for key in list(made.vault.store.keys("journal/requests")):
+        made.vault.store.delete(key)
+    erase.sweep(made.vault)
+    assert lose(made) == []
+    with made.vault.db.read() as connection:
+        assert [each.words for each in asked] == ["me"]
+        assert bystanders.listed(connection) == asked

@@ -1,9 +1,12 @@
 """Releases in the journal, and back from it: what the database says of them, a second time.
 
 Written within the transaction that changes them, so the journal is never behind; where it is ahead,
-as a commit failed, the log decides.
+as a commit failed, the log decides. Why somebody is not in a release is sealed for that person, and
+names them only to whoever has their key.
 """
 
+import base64
+import hmac
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +15,15 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand import log
-from firsthand.consent.tables import erasures
+from firsthand.consent.tables import erasures, people
+from firsthand.crypto import unwrap, wrap
 from firsthand.errors import Error
 from firsthand.release.tables import names, releases
 from firsthand.vault import journal
 from firsthand.vault.recover import Recovered
 from firsthand.vault.vault import Vault
+
+ERASED = ("", "erased")  # whom nobody may know any more, in place of a person and a reason
 
 
 def keep(vault: Vault, connection: Connection, release: str) -> None:
@@ -26,12 +32,17 @@ def keep(vault: Vault, connection: Connection, release: str) -> None:
     if row is None:
         return  # given up meanwhile
     orders = connection.execute(sa.select(erasures).where(erasures.c.release == release))
-    body = {"release": dict(row._mapping), "orders": [dict(each._mapping) for each in orders]}
+    values = dict(row._mapping)
+    if values["summary"] is not None:
+        sealed = [_seal(vault, release, *each) for each in values["summary"]["refused"]]
+        values["summary"] = values["summary"] | {"refused": sealed}
+    body = {"release": values, "orders": [dict(each._mapping) for each in orders]}
     vault.journal.put_release(release, body)
 
 
 def catch_up(vault: Vault) -> None:
-    """Writes down the releases of a vault that is older than this."""
+    """Writes down the releases of a vault that is older than this, and what was asked of it."""
+    vault.journal.put_lacking_requests(vault.db)
     known = {key.rpartition("/")[2] for key in vault.store.keys("journal/releases")}
     with vault.db.read() as connection:
         lacking = set(connection.scalars(sa.select(releases.c.id))) - known
@@ -57,9 +68,12 @@ def restore(vault: Vault, done: Recovered) -> None:
     """Puts back releases, orders to erase them, and the names of whoever is not erased."""
     with vault.db.read() as connection:
         told = _read(connection)
+        ids = list(connection.scalars(sa.select(people.c.id)))
+    keys = {id_: own for id_ in ids if (own := vault.keyring.journal_key(id_)) is not None}
     for key in sorted(vault.store.keys("journal/releases")):
         try:
             body = json.loads(journal.read_sealed(vault.store, vault.keyring, key))
+            _open(keys, body["release"])
             with vault.db.write() as connection:
                 done.releases += _put(connection, body, told)
         except Error as error:
@@ -88,6 +102,33 @@ def _read(connection: Connection) -> _Told:
         elif entry.kind == "erasure_done":
             told.erased.add(entry.public["order"])
     return told
+
+
+def _seal(vault: Vault, release: str, person: str, why: str) -> list[str]:
+    key = vault.keyring.journal_key(person) if person else None
+    if key is None:
+        return list(ERASED)
+    sealed = wrap(key, why.encode(), release.encode())
+    return [_mark(key, release), base64.b64encode(sealed).decode()]
+
+
+def _open(keys: dict[str, bytes], row: dict[str, Any]) -> None:
+    """Tells again why people were left out, as far as their keys are there."""
+    if row["summary"] is None or not row["summary"]["refused"]:
+        return
+    marks = {_mark(key, row["id"]): id_ for id_, key in keys.items()}
+    refused = [list(ERASED) for _ in row["summary"]["refused"]]
+    for each, (mark, sealed) in zip(refused, row["summary"]["refused"], strict=True):
+        if mark in marks:
+            data = base64.b64decode(sealed)
+            why = unwrap(keys[marks[mark]], data, row["id"].encode()).decode()
+            each[:] = [marks[mark], why]
+    row["summary"]["refused"] = refused
+
+
+def _mark(key: bytes, release: str) -> str:
+    """Whom a reason is about: a word that follows from their key, and tells nothing without it."""
+    return hmac.digest(key, f"refused|{release}".encode(), "sha256").hex()
 
 
 def _put(connection: Connection, body: dict[str, Any], told: _Told) -> bool:
