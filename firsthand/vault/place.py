@@ -41,7 +41,7 @@ MOVED = "session_placed"  # the entry of the log that says so
 
 
 @dataclass(frozen=True)
-class Said:
+class Placed:
     """Where the log says that a segment lies, and the entry that put it there."""
 
     start_ns: int
@@ -142,30 +142,30 @@ def forget(connection: Connection, person: str) -> None:
     connection.execute(sessions.delete().where(sessions.c.device.in_(mine)))
 
 
-def said(connection: Connection, person: str) -> dict[str, Said]:
+def said(connection: Connection, person: str) -> dict[str, Placed]:
     """Where the log says that a person's segments lie whose device did not know the time, by id."""
     moved: dict[str, tuple[int, int, int]] = {}  # by how much so far, by which entry, and when
-    found: dict[str, tuple[str, int, Said]] = {}
+    found: dict[str, tuple[str, int, Placed]] = {}
     for entry in log.read(connection, person):
-        told_ = entry.private or {}
-        session = told_.get("session", "")
+        private = entry.private or {}
+        session = private.get("session", "")
         by_ns = moved.get(session, (0, 0, 0))[0]
         if entry.kind == MOVED and session:
-            moved[session] = by_ns + told_["by_ns"], entry.index, entry.time_ns
+            moved[session] = by_ns + private["by_ns"], entry.index, entry.time_ns
         elif entry.kind.endswith("_stored") and session:
-            bounds = told_["start_ns"], told_["stop_ns"]
-            found[told_["segment"]] = session, by_ns, Said(*bounds, entry.index, entry.time_ns)
+            bounds = private["start_ns"], private["stop_ns"]
+            found[private["segment"]] = session, by_ns, Placed(*bounds, entry.index, entry.time_ns)
     for segment, (session, before_ns, first) in found.items():
         by_ns, index, time_ns = moved.get(session, (0, 0, 0))
         if index > first.index:
             bounds = first.start_ns + by_ns - before_ns, first.stop_ns + by_ns - before_ns
-            found[segment] = session, before_ns, Said(*bounds, index, time_ns)
+            found[segment] = session, before_ns, Placed(*bounds, index, time_ns)
     return {segment: last for segment, (_, _, last) in found.items()}
 
 
-def restore(connection: Connection) -> dict[str, Said]:
+def restore(connection: Connection) -> dict[str, Placed]:
     """Puts all that the log places where it says, as after a recovery; returns what that is."""
-    found: dict[str, Said] = {}
+    found: dict[str, Placed] = {}
     for person in people.listed(connection):
         found |= said(connection, person.id)
     for id_, _, at_ns in _all(connection, _untold()):
@@ -202,7 +202,7 @@ def rebuild(connection: Connection, now_ns: int) -> None:
         _note(connection, person, _name(device, session), (first, last), by_ns, now_ns)
 
 
-def _seed(connection: Connection, placed: dict[str, Said]) -> set[tuple[str, str]]:
+def _seed(connection: Connection, placed: dict[str, Placed]) -> set[tuple[str, str]]:
     """Begins anew what is known of sessions, with those that the log places; returns these."""
     connection.execute(sessions.delete())
     found: dict[tuple[str, str], tuple[int, int, int, bool]] = {}
@@ -341,7 +341,10 @@ def _arrive(connection: Connection, where: sa.ColumnElement[bool], now_ns: int) 
 
 
 def _untold() -> sa.ColumnElement[bool]:
-    return segments.c.record["wall_quality"].as_string().not_in(TOLD)
+    """Of what `told` says no; a record may leave out what it does not know."""
+    quality = sa.func.coalesce(segments.c.record["wall_quality"].as_string(), "none")
+    wall = sa.cast(segments.c.record["wall_ns_start"].as_string(), sa.BigInteger)
+    return quality.not_in(TOLD) | (sa.func.coalesce(wall, 0) <= 0)
 
 
 def _find(connection: Connection, record: Record) -> sa.Row | None:

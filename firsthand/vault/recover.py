@@ -220,7 +220,7 @@ def _put_in_place(connection: Connection, slip: dict[str, Any]) -> None:
     connection.execute(segments.update().where(segments.c.id == held["id"]).values(**values))
 
 
-def _arrivals(connection: Connection, placed: dict[str, place.Said]) -> None:
+def _arrivals(connection: Connection, placed: dict[str, place.Placed]) -> None:
     """Footage that came in after its wearer's last look at the day is in review again.
 
     So is what was placed there since.

@@ -126,6 +126,17 @@ def test_a_move_and_its_entry_are_there_together_or_not_at_all(vault, person, de
     assert held(vault, person) == [guessed]
 
 
+def test_a_time_of_nothing_is_no_time_whatever_clock_is_said_to_tell_it(
+    vault, person, device, clock
+):
+    device.hand_in(device.seal(session="a", **(UNKNOWN | {"wall_quality": "ntp"})))
+    clock.now_ns += HOUR_NS
+    device.hand_in(device.seal({}, 60, session="a", reason="stalled"))
+    (footage,) = [each for each in held(vault, person) if each.kind == "segment"]
+    assert footage.start_ns == vault.now_ns() - HOUR_NS
+    assert by_log(vault, person)[footage.id] == footage.start_ns
+
+
 def test_the_log_names_no_device_to_whoever_reads_an_opening(vault, person, make_device):
     device = make_device(person, "annas-recorder")
     device.hand_in(device.seal(session="a", **UNKNOWN))
@@ -285,3 +296,37 @@ def test_what_waits_to_be_erased_is_kept_back_when_it_is_moved(vault, person, de
         row = catalog.find_record(connection, device.id, 1)
     assert row.start_ns != bounds[0]
     assert kept_back(vault, person)[1] == [(row.start_ns, row.start_ns + MINUTE_NS)]
+
+
+def test_what_was_kept_back_comes_along_from_before_1970_too(vault, person, device, clock):
+    first = device.seal(session="a", **UNKNOWN)
+    between = device.seal({}, 60, session="b", reason="stalled")
+    fake = {"wall_ns_start": 1, "wall_ns_end": MINUTE_NS + 1, "wall_quality": "rtc"}
+    device.hand_in(first)
+    word = (starts(vault, person)[1], starts(vault, person)[1] + MINUTE_NS)
+    with vault.db.write() as connection:
+        withhold.withhold(connection, person, *word, clock.now_ns)
+    device.hand_in(device.seal({}, session="c", reason="stalled", **fake))
+    assert starts(vault, person)[1] < 0
+    device.hand_in(between)  # which knew the time
+    lies_ns = starts(vault, person)[1]
+    assert lies_ns > word[0] - HOUR_NS
+    assert kept_back(vault, person)[1] == [(lies_ns, lies_ns + MINUTE_NS)]
+
+
+def test_whoever_keeps_back_a_time_keeps_it_back_even_where_footage_brought_an_interval(
+    vault, person, device, clock
+):
+    device.hand_in(device.seal(session="dark", **UNKNOWN))
+    word = (starts(vault, person)[1], starts(vault, person)[1] + MINUTE_NS)
+    with vault.db.write() as connection:
+        withhold.withhold(connection, person, *word, clock.now_ns)
+    device.hand_in(device.seal(start_s=60, session="dark", **UNKNOWN))
+    lies_ns = starts(vault, person)[1]
+    time = (lies_ns, lies_ns + MINUTE_NS)
+    assert kept_back(vault, person) == (sorted([word, time]), [time])
+    with vault.db.write() as connection:
+        withhold.withhold(connection, person, *time, clock.now_ns)
+    device.hand_in(device.seal(start_s=120, session="dark", **UNKNOWN))
+    assert starts(vault, person)[1] != lies_ns
+    assert time in kept_back(vault, person)[0]

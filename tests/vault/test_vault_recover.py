@@ -512,6 +512,39 @@ def test_law_ledger_and_what_is_to_be_after_death_are_those_of_today(vault, pers
 @pytest.mark.fault("D16")
 @pytest.mark.fault("S6")
 @pytest.mark.parametrize("backup", ["before the move", "none"])
+def test_d16_what_was_kept_back_of_footage_that_moved_stays_so_after_a_recovery(
+    vault, person, device, clock, tmp_path, backup
+):
+    unknown = {"wall_ns_start": 0, "wall_ns_end": 0, "wall_quality": "none"}
+    for number in (0, 1):
+        device.hand_in(device.seal(start_s=60 * number, session="dark", **unknown))
+    at_ns = places(vault, person)[1]
+    with vault.db.write() as connection:
+        withhold.withhold(connection, person, at_ns, at_ns + MINUTE_NS, vault.now_ns())
+    back_up(vault, tmp_path / "old.db")
+    clock.now_ns += 3600 * 10**9
+    late = device.seal({}, -DAY_NS // 10**9, session="dark", reason="stalled", **boot(125))
+    device.hand_in(late)
+    lies_ns = places(vault, person)[1]
+    assert abs(lies_ns - at_ns) > DAY_NS // 2
+    with vault.db.read() as connection:
+        before, size = withhold.of(connection, person.id), log.size(connection)
+    assert [(each.start_ns, each.stop_ns) for each in before] == [
+        (lies_ns, lies_ns + MINUTE_NS),
+        (at_ns, at_ns + MINUTE_NS),
+    ]
+    put_back(vault, tmp_path / "old.db" if backup != "none" else None)
+    again = recovered(vault)
+    assert places(again, person)[1] == lies_ns
+    with again.db.read() as connection:
+        assert withhold.of(connection, person.id) == before
+        assert log.size(connection) == size
+    again.close()
+
+
+@pytest.mark.fault("D16")
+@pytest.mark.fault("S6")
+@pytest.mark.parametrize("backup", ["before the move", "none"])
 def test_d16_footage_lies_after_a_recovery_where_the_log_placed_it(
     vault, person, device, clock, tmp_path, backup
 ):

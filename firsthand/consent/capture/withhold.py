@@ -44,7 +44,8 @@ def withhold(
         raise Usage("this interval is empty or out of range", "give a start before its stop")
     bounds = (start_ns, stop_ns)
     for there in of(connection, person.id):
-        if (there.start_ns, there.stop_ns) == bounds:
+        # One that goes with a session keeps back no time: it may be elsewhere tomorrow.
+        if (there.start_ns, there.stop_ns) == bounds and not there.id.startswith(FOLLOWS):
             return there
     at_ns = now_ns or time.time_ns()
     withheld = people.new_id("w")
@@ -84,7 +85,8 @@ def follow(
         if name not in known and begin < end:
             found[name] = begin, end
     for name, (begin, end) in found.items():
-        bounds = {"start_ns": max(0, begin + by_ns), "stop_ns": max(1, end + by_ns)}
+        # Before 1970 too, where a wrong clock may put it: cut there, it came back too short.
+        bounds = {"start_ns": begin + by_ns, "stop_ns": end + by_ns}
         index = people.note(
             connection, "withheld", person, at_ns, private={"withhold": name, **bounds}
         )
