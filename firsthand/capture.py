@@ -17,6 +17,7 @@ SECOND_NS = 10**9
 # after what was said of it.
 BORDER_NS = 60 * SECOND_NS
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+FOREVER_NS = 2**62  # the stop of what has none: the year 2116
 UNREVIEWED = "unreviewed"  # as a row's reviewer: it may forbid, and permits nothing
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from firsthand.capture import DAYS, may_capture, spans
+from firsthand.capture import DAYS, FOREVER_NS, may_capture, spans
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import moment, opened, when
@@ -58,7 +58,7 @@ def say_(
             people.find(connection, person),
             kind,
             moment(start) if start else now_ns,
-            moment(stop) if stop else zones.FOREVER_NS,
+            moment(stop) if stop else FOREVER_NS,
             label=label,
             week=week_of(week) if week else None,
             tz=zone,
@@ -203,7 +203,7 @@ def week_of(text: str) -> tuple[str, int, int]:
 
 def hours(zone: zones.Zone) -> str:
     """When a person is at a zone, in words."""
-    until = "" if zone.stop_ns == zones.FOREVER_NS else f" to {when(zone.stop_ns)}"
+    until = "" if zone.stop_ns == FOREVER_NS else f" to {when(zone.stop_ns)}"
     if not zone.days:
         return f"{when(zone.start_ns)}{until or ' on'}"
     clocks = [f"{at // 60:02}:{at % 60:02}" for at in (zone.from_min, zone.to_min)]

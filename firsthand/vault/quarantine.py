@@ -2,11 +2,10 @@
 
 from sqlalchemy import Connection
 
+from firsthand.capture import FOREVER_NS
 from firsthand.consent import people
 from firsthand.consent.liability import agreement
 from firsthand.vault import catalog
-
-FOREVER_NS = 2**62
 
 
 def length_ns(connection: Connection, person: people.Person) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
-from firsthand.capture import may_capture
+from firsthand.capture import FOREVER_NS, may_capture
 from firsthand.consent import people
 from firsthand.consent.access import askers, viewing
 from firsthand.consent.capture import bystanders, review, zones
@@ -66,7 +66,7 @@ def shown(vault: Vault, connection: Connection, person: people.Person, now_ns: i
 def say(request: Request, person: str, form: Form) -> Response:
     """Says where the person is or was."""
     vault: Vault = request.app.state.vault
-    stop_ns = parse_time(form["stop"]) if form.get("stop") else zones.FOREVER_NS
+    stop_ns = parse_time(form["stop"]) if form.get("stop") else FOREVER_NS
     days = " ".join(sorted(name for name in form if name in zones.DAYS))
     week = (days, _minutes(form.get("from", "")), _minutes(form.get("to", ""))) if days else None
     with vault.db.write() as connection:

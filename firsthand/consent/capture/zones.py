@@ -19,13 +19,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from firsthand import log
-from firsthand.capture import DAYS, Permit, Rules, Zone
+from firsthand.capture import DAYS, FOREVER_NS, Permit, Rules, Zone
 from firsthand.consent import people
 from firsthand.consent.capture import law
 from firsthand.consent.capture.tables import permits, zones
 from firsthand.errors import NotFound, Refused, Usage
 
-FOREVER_NS = 2**62
 MARKED = "#"  # begins the mark that stands for a place's name in what an auditor reads
 # What was said by mistake can be taken back as a whole for so long; after that it can only end.
 UNDO_NS = 7 * 86_400 * 10**9

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from firsthand.capture import FOREVER_NS
 from firsthand.consent import people
 from firsthand.consent.liability import safety
 from firsthand.consent.liability.tables import incidents
@@ -90,7 +91,7 @@ def note(
 
 
 def listed(
-    connection: Connection, person: str = "", start_ns: int = 0, stop_ns: int = 2**62
+    connection: Connection, person: str = "", start_ns: int = 0, stop_ns: int = FOREVER_NS
 ) -> Sequence[Incident]:
     """What happened within an interval, of one person or of all, the first first."""
     when = (incidents.c.happened_ns >= start_ns) & (incidents.c.happened_ns < stop_ns)

@@ -11,7 +11,7 @@ from firsthand.consent.money import ledger
 from firsthand.consent.money.formula import Formula, listed, of_day
 from firsthand.errors import Damaged
 
-RECOVER = 'all that differs: "firsthand ledger verify"; the log itself: "firsthand audit verify"'
+CHECK = 'the log decides: check it by "firsthand audit verify"'
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ def verify(connection: Connection) -> dict[str, int]:
         for line in statement(connection, person).lines:
             one = known.get(line.log_index)
             if one is None or _sums(one) != (line.cents, line.units) or one.cause != line.cause:
-                raise Damaged(f"the ledger differs from log entry {line.log_index}", RECOVER)
+                raise Damaged(f"the ledger differs from log entry {line.log_index}", CHECK)
             seen.add(line.log_index)
     gone = 0
     for index, one in known.items():
         for currency in ledger.CURRENCIES:
             if sum(amount for _, name, amount in one.postings if name == currency):
-                raise Damaged(f"transaction {one.id} does not sum to zero", RECOVER)
+                raise Damaged(f"transaction {one.id} does not sum to zero", CHECK)
         if index not in seen:
             entry = next(log.read(connection, start=index), None)
             if entry is None or entry.kind != "ledger_posted" or entry.private is not None:
-                raise Damaged(f"transaction {one.id} is not in the log", RECOVER)
+                raise Damaged(f"transaction {one.id} is not in the log", CHECK)
             gone += 1
     return {"transactions": len(known), "erased": gone}
 
@@ -102,7 +102,7 @@ def _lines(
             earned = tuple(after[name] - before[name] for name in ledger.CURRENCIES)
             if earned != (line.cents, line.units) or rate.version != line.formula:
                 raise Damaged(
-                    f"log entry {entry.index} does not follow formula {rate.version}", RECOVER
+                    f"log entry {entry.index} does not follow formula {rate.version}", CHECK
                 )
             paid_s[line.day] = line.seconds
         yield line
@@ -119,7 +119,7 @@ def _line(person: str, entry: log.Entry, fields: dict[str, Any]) -> Line:
         told = {name: fields[name] for name in ("kind", "cause", "day", "seconds", "formula")}
     except (KeyError, ValueError) as error:
         raise Damaged(
-            f"log entry {entry.index} is no entry of the ledger: {error}", RECOVER
+            f"log entry {entry.index} is no entry of the ledger: {error}", CHECK
         ) from error
     return Line(entry.index, entry.time_ns, **told, **amounts)
 
