@@ -1,22 +1,28 @@
 """Releases after the loss of the database: what was made, hidden, undone and erased is so again."""
 
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
+import children
 import pytest
 import sqlalchemy as sa
-from programme import DAY_NS, Programme, begin
-from wearer import NOW_NS, SECOND_NS
+from programme import DAY_NS, Programme, begin, settings
+from wearer import NOW_NS, SECOND_NS, Clock
 
 from firsthand.consent import erasure, people
 from firsthand.consent.capture import bystanders
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.tables import erasures
 from firsthand.crypto import wrap
-from firsthand.errors import NotFound, Refused
+from firsthand.errors import Damaged, NotFound, Refused
 from firsthand.release import erase, journal, make, pull
+from firsthand.release import recover as recovering
 from firsthand.release.tables import names, releases
 from firsthand.vault import erase as from_vault
 from firsthand.vault import journal as from_journal
+from firsthand.vault.vault import Vault
 
 
 @pytest.fixture
@@ -175,6 +181,34 @@ def test_s6_an_order_that_waits_as_the_database_is_lost_reaches_releases_too(mad
         assert done.outcome["releases"] == [first.id]
         assert make.find(connection, second.id).summary["refused"] == [["", "erased"]]
     assert ben.id not in str(rows(made)["release"])
+
+
+def killed_in_recovery(folder: Path, where: str) -> None:
+    """Runs in a process of its own, which ends before releases come back, or before the end."""
+    vault = Vault(settings(folder), Clock(), recovering=True)
+    room = recovering if where == "restore" else erase
+    setattr(room, where, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    recovering.recover(vault)
+
+
+@pytest.mark.fault("S6")
+@pytest.mark.parametrize("where", ["restore", "settle"])
+def test_s6_a_recovery_that_is_killed_leaves_no_vault_that_opens_half(made, where):
+    release = made.release(made.run)
+    before = rows(made)
+    made.vault.close()
+    for file in made.database.parent.glob("firsthand.db*"):
+        file.unlink()
+    assert children.call(killed_in_recovery, made.folder, where) is None
+    with pytest.raises(Damaged, match="was cut off") as caught:
+        made.reopen()
+    assert "vault recover" in caught.value.hint
+    vault = Vault(settings(made.folder), made.clock, recovering=True)
+    assert recovering.recover(vault).left == []
+    vault.close()
+    made.reopen()
+    assert rows(made) == before
+    assert state(made, release.id) == "made"
 
 
 def test_why_somebody_is_not_in_a_release_is_sealed_for_them_and_comes_back(made):

@@ -171,8 +171,10 @@ def test_a_ledger_that_was_altered_is_found(connection, ada, table):
         connection.execute(table.update().values(cents_per_hour=301))
         assert statement(connection, ada.id).owed_cents == 300  # the log decides
         return
-    with pytest.raises(Damaged):
+    with pytest.raises(Damaged) as caught:
         verify(connection)
+    assert "ledger verify" not in caught.value.hint  # which is what says so
+    assert "audit verify" in caught.value.hint
 
 
 def test_an_entry_that_does_not_follow_the_formula_is_found(connection, ada):
