@@ -176,15 +176,20 @@ def begin_day(disk: Mounted, make_device, name: str) -> Day:
     return Day(disk, folder, Telling(disk, 4.5))
 
 
-def record_until(day: Day, cut_at: int = 0) -> None:
-    """Record two segments and a bit; power goes before the operation of this number."""
+def record_until(day: Day, cut_at: int = 0) -> bool:
+    """Record two segments and a bit; whether power went before the operation of this number.
+
+    How many there are varies with the time that each sync takes: on a busy machine a recording may
+    end before the last numbers.
+    """
     day.disk.power(f"cut_at {cut_at}")
     with suppress(PowerCutError, Error):
         record(day.camera, day.card, day.device, segment_s=2.0)
     state = day.disk.state
-    assert bool(state["off"]) == bool(cut_at)
     day.operations, day.lost_bytes = state["count"], state["lost_bytes"]
     day.disk.power("on")
+    assert bool(state["off"]) == (0 < cut_at <= day.operations)
+    return bool(state["off"])
 
 
 def lost_pictures(day: Day, identity) -> int:
@@ -216,9 +221,11 @@ def test_d1_a_power_cut_at_any_operation_loses_at_most_a_second(
     cuts = range(1, whole.operations + 1)
     for cut_at in cuts if FULL else sorted(random.Random(names).sample(cuts, 12)):
         day = begin_day(disk, make_device, f"{names}-{cut_at}")
-        record_until(day, cut_at)
-        assert lost_pictures(day, keys.ingest) <= 8  # of 8 a second
-        tally.add(lost_bytes=day.lost_bytes)
+        if record_until(day, cut_at):
+            assert lost_pictures(day, keys.ingest) <= 8  # of 8 a second
+            tally.add(lost_bytes=day.lost_bytes)
+        else:
+            assert cut_at > 0.8 * whole.operations
     disk.power("names_go")
 
 
