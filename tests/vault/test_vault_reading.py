@@ -227,6 +227,7 @@ def test_breaking_the_glass_is_logged_first_and_opens_no_withheld_footage(
         (consent,) = agreements.of(connection, person.id)
         agreements.withdraw(connection, person, consent.id, NOW_NS)
         assert "granted, but closed: " in reading.state(vault, connection, broken)
+        assert "withdrawn" in reading.state(vault, connection, broken)
         agreements.give(connection, person, ["human-view"], now_ns=NOW_NS)
         withhold.withhold(connection, person, held.start_ns, held.stop_ns)
     with pytest.raises(Refused, match="withheld"):

@@ -94,6 +94,19 @@ def test_without_consent_to_being_seen_no_approval_helps(connection, ana, eyes, 
         viewing.require(connection, broken.id, eyes[0], now_ns)
 
 
+def test_where_a_view_stands_tells_nobody_what_the_wearer_decided(connection, ana, eyes, now_ns):
+    agreements.give(connection, ana, ["human-view"], now_ns=now_ns)
+    view = ask(connection, eyes[0], ana, now_ns)
+    for eye in eyes[1:3]:
+        viewing.approve(connection, view.id, eye, now_ns)
+    view = viewing.say(connection, view.id, ana, "yes", now_ns)
+    assert viewing.state(connection, view, now_ns) == "open"
+    (consent,) = agreements.of(connection, ana.id)
+    agreements.withdraw(connection, ana, consent.id, now_ns)
+    assert viewing.state(connection, view, now_ns) == "granted, but closed"
+    assert "withdrawn" in viewing.why_closed(connection, view, now_ns)
+
+
 def test_the_wearer_can_say_no_even_to_broken_glass(connection, ana, eyes, now_ns):
     agreements.give(connection, ana, ["human-view"], now_ns=now_ns)
     broken = viewing.break_glass(connection, eyes[0], ana, now_ns - 1, now_ns, WHY, now_ns)
