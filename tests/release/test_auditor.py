@@ -212,6 +212,32 @@ def stop_the_study(made: Programme, patch) -> None:
     patch.setattr(ask.safety, "stopped", lambda connection, study: "")
 
 
+def go_on_by_another_monitor(made: Programme, patch) -> None:
+    """Named while the study stands still; the product refuses that."""
+    stop_the_study(made, patch)
+    patch.setattr(safety, "require_running", lambda connection, study: None)
+    with made.vault.db.write() as connection:
+        other, _ = askers.give(connection, "otto", "monitor", now_ns=NOW_NS)
+        try:
+            safety.name(connection, APPROVAL, other, 3, 10, NOW_NS)
+        except Refused:
+            return
+        log.append(connection, "study_resumed", NOW_NS, study=APPROVAL, by=other.id)
+
+
+def go_on_by_no_monitor(made: Programme, patch) -> None:
+    """Somebody with the key of an office says that they are the monitor."""
+    with made.vault.db.write() as connection:
+        desk, _ = askers.give(connection, "desk", "organisation", now_ns=NOW_NS)
+        forged = askers.Asker(desk.id, "desk", "monitor")
+        safety.name(connection, APPROVAL, forged, 3, 10, NOW_NS)
+        proposal = proposals.Proposal("t", (TRAIN,), "m", "w", 30, ethics_approval=APPROVAL)
+        made.run = proposals.propose(connection, proposal, NOW_NS).id
+        safety.stop(connection, APPROVAL, forged, NOW_NS)
+        if not isinstance(patch, NoPatch):
+            safety.resume(connection, APPROVAL, forged, NOW_NS)
+
+
 def die(made: Programme, patch) -> None:
     with made.vault.db.write() as connection:
         for number, who in enumerate(("bea", "cem")):
@@ -253,7 +279,9 @@ WRONGS = {
     do_not_wait_after_a_move: "its review window is still open",
     move_past_the_log: "it reaches out of its segment",
     die: "its person's death was attested",
-    stop_the_study: "its study was stopped by its monitor",
+    stop_the_study: "its study stood still",
+    go_on_by_another_monitor: "its study stood still",
+    go_on_by_no_monitor: "its study stood still",
     listen_without_law: "no current and reviewed law allows its sound",
 }
 

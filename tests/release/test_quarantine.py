@@ -6,6 +6,8 @@ out of releases, and let in once a reviewer freed it; each release is judged by 
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -31,6 +33,12 @@ END_S = 3  # when ben's agreement ends: in the middle of a segment
 @pytest.fixture
 def made() -> Iterator[Programme]:
     """Ben, a real person, has signed until three seconds into the day; ana is simulated."""
+    with signed(END_S * SECOND_NS) as programme:
+        yield programme
+
+
+@contextmanager
+def signed(for_ns: int) -> Iterator[Programme]:
     programme = begin()
     with programme.vault.db.write() as connection:
         ben = people.find(connection, programme.people[1].id)
@@ -38,7 +46,7 @@ def made() -> Iterator[Programme]:
         now = text.Text("w1", words.words, words.data | {"older": {"effect": "end", "days": 0}})
         text.adopt(connection, now, NOW_NS)
         quiz.take(connection, ben, now, [each["right"] for each in now.questions], NOW_NS)
-        agreement.sign(connection, ben, stop_ns=NOW_NS + END_S * SECOND_NS, now_ns=NOW_NS)
+        agreement.sign(connection, ben, stop_ns=NOW_NS + for_ns, now_ns=NOW_NS)
     programme.clock.now_ns = NOW_NS + ALL_S * SECOND_NS
     while programme.hand_in(1):
         pass
@@ -164,6 +172,62 @@ def test_the_auditor_finds_a_release_of_quarantined_footage(made, monkeypatch, w
             else:
                 change = tables.agreements.update()
                 connection.execute(change.values(stop_ns=NOW_NS + 9 * DAY_NS))
+    told = made.audit(made.release(made.run).id)
+    assert any("no agreement was in force" in breach for breach in told["breaches"])
+
+
+def sign_what_nobody_adopted(patch) -> None:
+    asked, ready = agreement.asked, quiz.require_ready
+    patch.setattr(agreement, "asked", lambda c: replace(asked(c), words="Other words."))
+
+    def unread(connection, person, words):
+        return ready(connection, person, asked(connection) if words.kind != "consent" else words)
+
+    patch.setattr(agreement.quiz, "require_ready", unread)
+
+
+def sign_for_longer_than_the_words_allow(patch) -> None:
+    asked = agreement.asked
+    longer = {"most_days": 3650}
+    patch.setattr(agreement, "asked", lambda c: replace(asked(c), data=asked(c).data | longer))
+
+
+def sign_without_the_quiz(patch) -> None:
+    patch.setattr(agreement.quiz, "require_ready", lambda *_: {})
+
+
+def sign_upon_what_is_no_quiz(patch) -> None:
+    patch.setattr(agreement.quiz, "require_ready", lambda *_: {"attested": 0, "quiz": 0})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "days"),
+    [
+        (sign_what_nobody_adopted, 9),
+        (sign_for_longer_than_the_words_allow, 400),
+        (sign_without_the_quiz, 9),
+        (sign_upon_what_is_no_quiz, 9),
+        (lambda _: None, 9),
+    ],
+)
+def test_the_auditor_believes_no_signature_that_no_text_allows(monkeypatch, wrong, days):
+    wrong(monkeypatch)
+    with signed(days * DAY_NS) as made:
+        told = made.audit(made.release(made.run).id)
+    whole = wrong.__name__ == "<lambda>"
+    assert told["holds"] == whole
+    assert whole == all("no agreement was in force" not in each for each in told["breaches"])
+
+
+def test_the_auditor_finds_what_was_freed_after_a_newer_text_had_ended_the_agreement(
+    made, monkeypatch
+):
+    sign_again(made)
+    with made.vault.db.write() as connection:
+        data = {"kind": "agreement", "older": {"effect": "end", "days": 0}}
+        text.adopt(connection, text.Text("w2", "Anew.", data), made.clock.now_ns)
+    monkeypatch.setattr(agreement, "in_force", lambda *_: 1)
+    free(made, END_S, ALL_S)
     told = made.audit(made.release(made.run).id)
     assert any("no agreement was in force" in breach for breach in told["breaches"])
 
