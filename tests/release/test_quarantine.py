@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from wearer import NOW_NS, SECOND_NS
 from firsthand import log
 from firsthand.consent import people
 from firsthand.consent.access import askers
-from firsthand.consent.capture import closed, review
+from firsthand.consent.capture import closed, review, withhold
 from firsthand.consent.liability import agreement, incidents, tables
 from firsthand.consent.terms import quiz, text
 from firsthand.errors import Refused
@@ -256,7 +257,10 @@ def test_counsel_gets_what_was_agreed_shown_and_told_and_the_wearer_reads_that(m
     assert (later["agreements"], later["policies"], later["incidents"]) == ([], [], [])
 
 
-def test_quarantined_footage_earns_nothing_until_it_is_freed(made):
+def test_quarantined_footage_earns_nothing_until_it_is_freed(made, monkeypatch):
+    fresh = count()  # each second of footage shows something new
+    monkeypatch.setattr(worn.repeats, "keys", lambda *_: [next(fresh) for _ in range(SEGMENT_S)])
+
     def looked() -> set[str]:
         worn.look(made.vault)
         with made.vault.db.read() as connection:
@@ -269,7 +273,12 @@ def test_quarantined_footage_earns_nothing_until_it_is_freed(made):
     assert looked() == set(held[:1])
     with made.vault.db.read() as connection:
         (seconds,) = worn.seconds(connection, made.people[1].id, 25).values()
-    assert seconds <= SEGMENT_S
+    assert seconds == SEGMENT_S
+    after = [NOW_NS + at * SECOND_NS for at in (END_S, ALL_S)]
+    with made.vault.db.write() as connection:  # nor for its wearer's keeping it back
+        kept = withhold.withhold(connection, ben(made, connection), *after)
+        assert list(worn.seconds(connection, made.people[1].id, 100).values()) == [seconds]
+        withhold.lift(connection, ben(made, connection), kept.id)
     sign_again(made)
     free(made, END_S, ALL_S)
     assert looked() == set(held)
