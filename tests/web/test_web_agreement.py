@@ -4,12 +4,16 @@ import re
 from dataclasses import replace
 
 import pytest
+from rig import MINUTE_NS, FakeDevice, call
 from test_web_pages import Strict
 
 from firsthand.consent.access import askers
 from firsthand.consent.liability import agreement
 from firsthand.consent.terms import text
+from firsthand.errors import Refused
+from firsthand.vault import catalog
 from firsthand.web.agreement import shown
+from firsthand.web.footage import Opened
 
 
 @pytest.fixture
@@ -65,6 +69,24 @@ def test_nobody_signs_on_the_page_of_somebody_who_has_a_key_of_their_own(home, c
     assert home.post(f"/people/{cem.id}/agreement", sheet).status == 403
     with home.vault.db.read() as connection:
         assert agreement.of(connection, cem.id) == []
+
+
+def test_the_keeper_sees_nothing_that_lies_in_quarantine_and_its_wearer_does(home, cem):
+    device = FakeDevice(home.vault, cem, f"d-{cem.id}")
+    start_ns = home.vault.now_ns() // MINUTE_NS * MINUTE_NS + MINUTE_NS  # after the text
+    device.hand_in(home.server.url, *device.segment(start_ns, {"still": b"a picture"}))
+    with home.vault.db.read() as connection:
+        (segment,) = catalog.of_person(connection, cem.id)
+    opened, path = Opened(home.vault), f"/people/{cem.id}/days/{segment.day}"
+    with pytest.raises(Refused, match="no agreement was in force"):
+        opened.read(segment, "still")
+    assert "with a key of their own" in home.get(path).text
+    with home.vault.db.write() as connection:
+        mine, key = askers.give(connection, f"key of {cem.name}", "wearer", person=cem)
+    assert opened.read(segment, "still", mine) == b"a picture"
+    answer = call(home.server.url, "GET", f"{path}?key={key}")
+    cookie = {"Cookie": answer.headers["set-cookie"].split(";")[0]}
+    assert "with a key of their own" not in call(home.server.url, "GET", path, None, cookie).text
 
 
 def test_the_simulated_are_asked_for_nothing(home, cem):

@@ -153,6 +153,16 @@ def test_the_same_consent_given_twice_is_one(connection, ana, now_ns):
         assert agreements.give(connection, ana, **other, now_ns=later).id != first.id
 
 
+def test_what_a_newer_text_of_the_same_words_ended_is_given_anew(connection, ana, now_ns):
+    first = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    held = text.in_force(connection)
+    end = {"older": {"effect": "end", "days": 0}}
+    text.adopt(connection, text.Text("again", held.words, held.data | end), now_ns + 1)
+    assert not ask.for_self(connection, VIEW, ana, now_ns + 1).allowed
+    assert agreements.give(connection, ana, [VIEW], now_ns=now_ns + 2).id != first.id
+    assert ask.for_self(connection, VIEW, ana, now_ns + 2).allowed
+
+
 def test_what_was_withdrawn_or_has_run_out_is_given_anew(connection, ana, now_ns):
     first = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
     agreements.withdraw(connection, ana, first.id, now_ns + 1)
