@@ -48,7 +48,7 @@ class Opened:
     def read(self, segment: catalog.Segment, part: str, asker: Asker = KEEPER) -> bytes:
         """The opened bytes of one part for its wearer, logged unless it is open to them already.
 
-        Refused if the wearer withholds any of it or it is held, or it lies in quarantine and another
+        Refused if the wearer withholds any of it, it is held, or it is in quarantine and another
         acts for them; NotFound if it is erased.
         """
         reading.settle(self._vault)

@@ -81,14 +81,19 @@ def test_a_monitor_stops_a_study_and_lets_it_go_on(call):
     assert call("person", "add", "ana", "--place", "NL")[0] == 0
     to = ("--for", "train-general-model", "--by", "the board", "--until", "2099-01-01")
     assert call("run", "add-approval", "IRB-7", *to)[0] == 0
-    key = re.search(r"key=(\S+)", call("access", "give", "mona", "--role", "monitor")[1])[1]
-    watch = ("incident", "watch", "IRB-7", "--monitor", "mona", "--most", "1", "--days", "9")
+    fell = ("incident", "note", "ana", "A fall.", "--by", "nurse", "--kind", "adverse", "--at")
+    unwatched = call(*fell, PAST, "--study", "IRB-7")
+    assert (unwatched[0], "nobody watches over IRB-7" in unwatched[1]) == (0, True)
+    code, said = call("access", "give", "mona", "--role", "monitor")
+    assert (code, "pages:" in said) == (0, False)  # an address would open nothing
+    key = re.search(r"key: (\S+)", said)[1]
+    watch = ("incident", "watch", "IRB-7", "--monitor", "mona", "--most", "2", "--days", "9")
     assert call("incident", "stop", "IRB-7", "--key", key)[0] == 2  # nobody watches over it
     assert call(*watch)[0] == 0
     now = datetime.now(UTC).isoformat()
-    fell = ("incident", "note", "ana", "A fall.", "--at", now, "--by", "nurse", "--kind", "adverse")
-    assert call(*fell)[0] == 2  # of which study?
-    code, said = call(*fell, "--study", "IRB-7")
+    assert call(*fell, now)[0] == 2  # of which study?
+    assert "nobody watches" not in call(*fell, now, "--study", "IRB-7")[1]
+    code, said = call(*fell, now, "--study", "IRB-7")
     assert (code, "stands still until its monitor" in said) == (0, True)
     under = ("person", "add", "bo", "--place", "NL", "--approval", "IRB-7")
     assert call(*under)[0] == 13

@@ -22,11 +22,12 @@ from firsthand.errors import NotFound, Refused, Usage, WrongKey
 
 ROLES = {
     "wearer": "their own pages, and no other's",
-    "reviewer": "approves viewings, and looks at what was approved",
+    "reviewer": "approves viewings, looks at what was approved, and frees quarantined footage",
     "organisation": "runs, devices and figures; no footage, no consents",
     "monitor": "stops a study that does harm, and lets it go on; no pages",
-    "governance": "what data are worth, and incidents; no footage, no pages",
+    "governance": "what data are worth; no footage, no pages",
 }
+WITHOUT_PAGES = ("monitor", "governance")
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,12 @@ def forget(connection: Connection, person: str) -> None:
     connection.execute(incidents.delete().where(mine))
 
 
+def watched(connection: Connection, study: str) -> bool:
+    """Whether a study has a monitor; without one no count of events stops it."""
+    query = sa.select(watches.c.study).where(watches.c.study == study)
+    return connection.execute(query).first() is not None
+
+
 def stopped(connection: Connection, study: str) -> str:
     """What stopped a study that stands still, the id of a key or "rule"; else empty."""
     if not study:
