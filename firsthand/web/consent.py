@@ -37,7 +37,7 @@ def take_quiz(request: Request, person: str, form: Form) -> Response:
     with vault.db.write() as connection:
         found = people.find(connection, person)
         words = text.in_force(connection)
-        if quiz.attested(connection, found.id) is None:
+        if words.data.get("attested") and quiz.attested(connection, found.id) is None:
             said = {name: form.get(name) == "yes" for name in ("adult", "own_hand")}
             quiz.attest(connection, found, **said, now_ns=vault.now_ns())
         attempt = quiz.take(connection, found, words, chosen(form, words), vault.now_ns())
@@ -108,13 +108,14 @@ def _page(vault: Vault, person: str, attempt: quiz.Attempt | None = None) -> Res
         found = people.find(connection, person)
         words = text.in_force(connection)
         simulated = found.jurisdiction == quiz.SIMULATED
-        attested = simulated or quiz.attested(connection, found.id) is not None
+        unasked = simulated or not words.data.get("attested")
+        attested = unasked or quiz.attested(connection, found.id) is not None
         passed = quiz.passed(connection, found.id, words) is not None
         values: dict[str, Any] = {
             "person": found,
             "text": words,
             "paragraphs": paragraphs(words.words),
-            "attested": attested or not words.data.get("attested"),
+            "attested": attested,
             "ready": simulated or (attested and (passed or not words.questions)),
             "cooling_days": 0 if simulated else words.data.get("cooling_days", 0),
             "seen": seen.last(connection, found.id),

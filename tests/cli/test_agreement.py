@@ -64,6 +64,7 @@ def test_from_the_text_to_what_counsel_gets(call, tmp_path):
     assert noted["kind"] == "complaint"
     assert "complaint" in call("incident", "kinds")[1]
     file = tmp_path / "counsel.json"
+    file.touch(mode=0o644)  # whoever could read it before, cannot now
     ask = ("agreement", "export", "ana", "2020-01-01", "2099-01-01", "--by", "Lex", "--why", "suit")
     assert call(*ask, "--out", str(file))[0] == 0
     told = json.loads(file.read_text())
@@ -108,4 +109,15 @@ def test_ones_own_words_are_an_agreement_without_saying_so(call, tmp_path):
     assert call("person", "add", "ana", "--place", "NL")[0] == 0
     assert call("agreement", "adopt", "ours1", "--words", "words.md")[0] == 0
     assert call("agreement", "text") == (0, "Wear it well.\n")
+    assert call("agreement", "text", "--version", "ours1") == (0, "Wear it well.\n")
+    code, said = call("agreement", "text", "--version", "2")  # a consent's
+    assert (code, "text 2 is no agreement" in said) == (2, True)
+    code, said = call("agreement", "text", "--version", "none")
+    assert (code, "shipped: 1, 2, wearer1" in said) == (10, True)
+    (tmp_path / "later.json").write_text('{"older": {"effect": "keep", "days": 9}}')
+    first = call("agreement", "show", "ana", "--json")[1]
+    with_days = ("--words", "words.md", "--data", "later.json")
+    said = call("agreement", "adopt", "ours2", *with_days)[1]
+    assert datetime.now(UTC).date().isoformat() in said  # asked since the first, and still
+    assert call("agreement", "show", "ana", "--json")[1] == first
     assert "Consent" in call("consent", "text")[1]

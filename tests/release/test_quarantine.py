@@ -20,9 +20,10 @@ from firsthand.consent import people
 from firsthand.consent.access import askers
 from firsthand.consent.capture import closed, review, withhold
 from firsthand.consent.liability import agreement, incidents, tables
+from firsthand.consent.runs import proposals
 from firsthand.consent.terms import quiz, text
 from firsthand.errors import Refused
-from firsthand.release import bundle, worn
+from firsthand.release import bundle, selection, worn
 from firsthand.release import tables as tables_of_release
 from firsthand.vault import catalog, counsel, coverage, quarantine, reading, recover
 from firsthand.vault.vault import Vault
@@ -140,6 +141,23 @@ def test_what_a_reviewer_frees_is_released_and_no_more(made):
     sign_again(made)
     free(made, END_S, 5)
     assert released(made) == [(0, 2), (2, 4), (4, 5)]
+
+
+def test_no_model_learns_that_its_wearer_kept_back_what_lay_in_quarantine(made):
+    def gaps() -> list[str]:
+        with made.vault.db.read() as connection:
+            run = proposals.find(connection, made.run)
+            chosen = selection.select(connection, run, made.clock.now_ns)
+        mine = [day for day in chosen.days if day.person == made.people[1].id]
+        return [piece.gap_before for day in mine for piece in day.pieces]
+
+    sign_again(made)
+    free(made, 5, ALL_S)
+    assert gaps() == ["start", "none", "not_recorded", "none"]
+    with made.vault.db.write() as connection:
+        bounds = [NOW_NS + at * SECOND_NS for at in (3, 5)]
+        withhold.withhold(connection, ben(made, connection), *bounds, made.clock.now_ns)
+    assert gaps() == ["start", "none", "withheld", "none"]
 
 
 def test_who_lives_in_a_simulation_is_not_bothered(made):
@@ -276,7 +294,7 @@ def test_quarantined_footage_earns_nothing_until_it_is_freed(made, monkeypatch):
     assert seconds == SEGMENT_S
     after = [NOW_NS + at * SECOND_NS for at in (END_S, ALL_S)]
     with made.vault.db.write() as connection:  # nor for its wearer's keeping it back
-        kept = withhold.withhold(connection, ben(made, connection), *after)
+        kept = withhold.withhold(connection, ben(made, connection), *after, made.clock.now_ns)
         assert list(worn.seconds(connection, made.people[1].id, 100).values()) == [seconds]
         withhold.lift(connection, ben(made, connection), kept.id)
     sign_again(made)

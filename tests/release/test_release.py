@@ -359,7 +359,7 @@ def test_nothing_in_review_or_at_a_closed_place_is_released(recorded, run, tmp_p
     assert [each.stop_ns for each in mine] == [first.start_ns + 6 * SECOND]
     with pytest.raises(NotFound):
         name_of(recorded, release, "ben")
-    assert (ben.id, "all footage is withheld or still in review") in [
+    assert (ben.id, "all footage is withheld, in quarantine or still in review") in [
         tuple(pair) for pair in release.summary["refused"]
     ]
     plain = b"".join(data for each in mine for data in each.files.values())

@@ -54,6 +54,24 @@ def test_from_the_words_over_the_quiz_to_a_signature(home, cem):
     assert f"agreement {signed.id} signed, to text w1" in home.get(f"/people/{cem.id}").text
 
 
+@pytest.mark.parametrize("kind", ["agreement", "consent"])
+def test_a_text_that_asks_no_word_of_age_is_clear_by_its_quiz_alone(vault, server, kind):
+    person = vault.add_person("cem", "NL")
+    questions = [{"ask": "Clear?", "choices": ["no", "yes"], "right": 1}]
+    own = text.Text("own", "Our words.", {"kind": kind, "questions": questions})
+    with vault.db.write() as connection:
+        text.adopt(connection, own, vault.now_ns())
+    page = f"{server.url}/people/{person.id}/{kind}"
+    cookie = call(server.url, "GET", "/?key=the-access-key").headers["set-cookie"].split(";")[0]
+    headers = {"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}
+    headers |= {"Content-Type": "application/x-www-form-urlencoded"}
+    path = page.removeprefix(server.url)
+    assert 'name="adult"' not in call(server.url, "GET", path, None, headers).text
+    assert call(server.url, "POST", f"{path}/quiz", b"q0=1", headers).status == 303
+    ready = {"agreement": "I sign this", "consent": 'id="choices"'}[kind]
+    assert ready in call(server.url, "GET", path, None, headers).text
+
+
 def test_its_pages_are_well_formed_with_unique_ids_and_nothing_inline(home, cem):
     for path in (f"/people/{cem.id}/agreement", f"/people/{cem.id}"):
         page = Strict(home.get(path).text)

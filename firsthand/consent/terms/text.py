@@ -76,7 +76,8 @@ def read_text(version: str = CURRENT) -> Text:
     """The text of this version that is shipped; NotFound if there is none."""
     folder = files("firsthand.consent.terms") / "texts"
     if not version.isalnum() or not (folder / f"{version}.md").is_file():
-        raise NotFound(f"there is no text of version {version!r}", f"current: {CURRENT}")
+        shipped = sorted(each.name[:-3] for each in folder.iterdir() if each.name.endswith(".md"))
+        raise NotFound(f"there is no text of version {version!r}", f"shipped: {', '.join(shipped)}")
     data = json.loads((folder / f"{version}.json").read_text(encoding="utf-8"))
     return Text(version, (folder / f"{version}.md").read_text(encoding="utf-8"), data)
 
