@@ -136,6 +136,15 @@ def find(connection: Connection, asker: str) -> Asker:
     return _asker(row)
 
 
+def holding(connection: Connection, asker: str) -> Asker:
+    """Whoever has the key of this id, if it still opens anything; NotFound."""
+    where = (keys.c.id == asker) & keys.c.revoked_ns.is_(None)
+    row = connection.execute(sa.select(keys).where(where)).first()
+    if row is None:
+        raise NotFound(f"there is no key {asker} that opens", 'see "firsthand access list"')
+    return _asker(row)
+
+
 def named(connection: Connection, name: str) -> Asker:
     """Whoever has the key of this name, if it still opens anything; NotFound."""
     where = (keys.c.name == name) & keys.c.revoked_ns.is_(None)
