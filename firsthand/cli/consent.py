@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -90,7 +90,7 @@ def quiz(
 
 def answer_quiz(
     person: str,
-    words_of: Callable[[text.Connection], text.Text],
+    words_of: Callable[[Any], text.Text],
     answers_: str | None,
     of_age: bool,
     own_hand: bool,
