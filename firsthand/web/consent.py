@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
 from firsthand.consent import people, seen
-from firsthand.consent.terms import agreements, quiz, receipt, text
+from firsthand.consent.terms import consents, quiz, receipt, text
 from firsthand.consent.terms.vocabulary import CODES, PERMISSIONS, STREAMS
 from firsthand.errors import Usage
 from firsthand.vault.vault import Vault
@@ -56,7 +56,7 @@ def choose(request: Request, person: str, form: Form) -> Response:
     with vault.db.write() as connection:
         found = people.find(connection, person)
         require_fresh(connection, found, form)
-        agreements.choose(connection, found, choices, _conditions(form), now_ns=vault.now_ns())
+        consents.choose(connection, found, choices, _conditions(form), now_ns=vault.now_ns())
     return back_to(f"/people/{person}#consents")
 
 
@@ -67,7 +67,7 @@ def confirm(request: Request, person: str, consent: str, form: Form) -> Response
     with vault.db.write() as connection:
         found = people.find(connection, person)
         require_fresh(connection, found, form)
-        agreements.confirm(connection, found, consent, vault.now_ns())
+        consents.confirm(connection, found, consent, vault.now_ns())
     return back_to(f"/people/{person}#consents")
 
 
@@ -88,7 +88,7 @@ def leave(request: Request, person: str) -> Response:
     """Takes a person out of the programme."""
     vault: Vault = request.app.state.vault
     with vault.db.write() as connection:
-        agreements.leave(connection, people.find(connection, person), vault.now_ns())
+        consents.leave(connection, people.find(connection, person), vault.now_ns())
     return back_to(f"/people/{person}")
 
 

@@ -21,7 +21,7 @@ from firsthand.consent.capture import bystanders, closed, law, review, withhold,
 from firsthand.consent.estate import death
 from firsthand.consent.liability import safety
 from firsthand.consent.runs import answers, proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.crypto import SigningKey
 from firsthand.errors import Damaged, Refused, WrongKey
 from firsthand.release import bundle, erase, make
@@ -78,7 +78,7 @@ def wait(made: Programme, days: float) -> None:
 
 def expire(made: Programme, patch) -> None:
     wait(made, 4)
-    patch.setattr(agreements.Consent, "holds", lambda self, now_ns: True)
+    patch.setattr(consents.Consent, "holds", lambda self, now_ns: True)
 
 
 def put_clock_back(made: Programme, patch) -> None:
@@ -93,9 +93,9 @@ def put_clock_back(made: Programme, patch) -> None:
 
 def withdraw(made: Programme, patch) -> None:
     with made.vault.db.write() as connection:
-        for consent in agreements.of(connection, made.people[0].id):
-            agreements.withdraw(connection, ana(made, connection), consent.id, NOW_NS)
-    patch.setattr(agreements.Consent, "holds", lambda self, now_ns: True)
+        for consent in consents.of(connection, made.people[0].id):
+            consents.withdraw(connection, ana(made, connection), consent.id, NOW_NS)
+    patch.setattr(consents.Consent, "holds", lambda self, now_ns: True)
     patch.setattr(decide, "_covering", lambda code, use, facts, now_ns: (facts.consents[0], ""))
 
 
@@ -348,8 +348,8 @@ def test_c2_of_two_entries_at_one_time_the_later_one_in_the_log_counts(made):
 def test_c1_a_withdrawal_between_selection_and_publication_is_honoured_to_the_byte(made):
     def meanwhile() -> None:
         with made.vault.db.write() as connection:
-            for consent in agreements.of(connection, made.people[0].id):
-                agreements.withdraw(connection, ana(made, connection), consent.id, NOW_NS)
+            for consent in consents.of(connection, made.people[0].id):
+                consents.withdraw(connection, ana(made, connection), consent.id, NOW_NS)
 
     release = made.release(made.run, meanwhile)
     told = made.audit(release.id)

@@ -7,7 +7,7 @@ from firsthand.consent import ask, erasure, people, restore
 from firsthand.consent.access import askers
 from firsthand.consent.liability import incidents, safety, tables
 from firsthand.consent.runs import answers, approvals, proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import NotFound, Refused, Usage
 
 DAY_NS = 86_400 * 10**9
@@ -28,7 +28,7 @@ def allowed(connection, ana, now_ns, monitor):
     """Tells whether a run of the study may have ana's footage."""
     proposal = proposals.Proposal("t", (TRAIN,), "m", "w", 90, ethics_approval=STUDY)
     run = proposals.propose(connection, proposal, now_ns)
-    agreements.give(connection, ana, [TRAIN], now_ns=now_ns)
+    consents.give(connection, ana, [TRAIN], now_ns=now_ns)
     answers.vote(connection, run, ana, "yes", now_ns)
     return lambda: ask.for_run(connection, run, ana, now_ns).allowed
 
