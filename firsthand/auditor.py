@@ -297,14 +297,14 @@ class _Audit:
         """Whether the study of that approval stood still: only its own monitor lets it go on."""
         named = self.proposal.get("ethics_approval", "").strip()
         stopped, monitor = False, ""
-        for body in self.bodies:
+        for index, body in enumerate(self.bodies):
             if not named or body.get("study") != named:
                 continue
-            if body["kind"] == "monitor_named":
-                monitor = body["key"]
+            if body["kind"] == "monitor_named" and not stopped:  # nor by naming another
+                monitor = body["key"] if self.role_of(body["key"], index) == "monitor" else ""
             elif body["kind"] == "study_stopped":
                 stopped = True
-            elif body["kind"] == "study_resumed" and body["by"] == monitor:
+            elif body["kind"] == "study_resumed" and monitor and body["by"] == monitor:
                 stopped = False
         return stopped
 
@@ -342,13 +342,13 @@ class _Audit:
         """The rows of recording law in the log, the latest last."""
         return [body["law"] for body in self.bodies if body["kind"] == "law_added"]
 
-    def reviews(self, key: str, index: int) -> bool:
-        """Whether an access key was a reviewer's when an entry was written."""
+    def role_of(self, key: str, index: int) -> str:
+        """The role of an access key when an entry was written; empty if it opened nothing."""
         role = ""
         for body in self.bodies[:index]:
             if body.get("key") == key and body["kind"] in ("access_given", "access_revoked"):
                 role = body.get("role", "")
-        return role == "reviewer"
+        return role
 
     def opening(self, index: int) -> dict[str, Any]:
         """The personal fields of an entry; NotFound if the bundle does not open it."""
@@ -359,7 +359,7 @@ class _Audit:
 
     def _account(self, subject: str) -> "_Account":
         if subject not in self._accounts:
-            account = self._accounts[subject] = _Account()
+            account = self._accounts[subject] = _Account(self.bodies, self.agreements)
             for index, body in enumerate(self.bodies[: self.at]):
                 if body.get("subject") != subject:
                     continue
@@ -406,6 +406,8 @@ def _erased_since(entries: list[bytes], at: int) -> dict[str, tuple[int, int]]:
 class _Account:
     """What one person said, entry by entry up to the release."""
 
+    bodies: list[dict[str, Any]]  # of the log, for what an entry points at
+    texts: list[tuple[int, dict[str, Any]]]  # agreements, by the entry that adopted them
     opened: int = 0
     cannot: str = ""  # why nothing of theirs can be judged
     consents: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -477,7 +479,7 @@ class _Account:
         elif kind == "session_placed":
             move = (index, body["time_ns"], said["by_ns"])
             self.moves.setdefault(said["session"], []).append(move)
-        elif kind == "agreement_signed":
+        elif kind == "agreement_signed" and self._fits(index, body, said):
             # What is signed reaches no further back than the entry that says so.
             start_ns = max(said["start_ns"], body["time_ns"])
             self.signed[said["agreement"]] = said | {"start_ns": start_ns, "index": index}
@@ -517,7 +519,7 @@ class _Account:
         if now_ns >= audit.proposed_ns + proposal["retention_days"] * DAY_NS:
             yield "the time that the run was to last is over"
         if audit.stopped:
-            yield "its study was stopped by its monitor"
+            yield "its study stood still"
         purposes = proposal["permissions"]
         if self.ballot is not None:
             answer = self.ballot[0] if self.ballot[1] == manifest["proposal_sha256"] else "silence"
@@ -558,8 +560,41 @@ class _Account:
             if any(begin < stop_ns and end > start_ns for begin, end in intervals):
                 yield f"it touches what is {words}"
 
+    def _fits(self, index: int, body: dict[str, Any], said: dict[str, Any]) -> bool:
+        """Whether a signature is under the very words then in force, for no longer than they allow,
+        and rests on what they ask: entries of this person before it."""
+        texts = [text for at, text in self.texts if at < index]
+        if not texts:
+            return False
+        words, data = texts[-1]["words"], texts[-1]["data"]
+        longest_ns = data.get("most_days", 365) * DAY_NS
+        if said["text_sha256"] != hashlib.sha256(words.encode()).hexdigest():
+            return False
+        if said["stop_ns"] - max(said["start_ns"], body["time_ns"]) > longest_ns:
+            return False
+        asked = {"attested": data.get("attested"), "quiz": data.get("questions")}
+        kinds = {"attested": "attested", "quiz": "quiz_taken"}
+        for name in (name for name in asked if asked[name] and self.place != "sim"):
+            rests = said.get(name)
+            if type(rests) is not int or not 0 <= rests < index:
+                return False
+            found = self.bodies[rests]
+            if (found["kind"], found.get("subject")) != (kinds[name], body["subject"]):
+                return False
+        return True
+
+    def _periods(self) -> Iterator[tuple[int, int]]:
+        """When agreements were in force: a newer text may have ended one earlier."""
+        for each in self.signed.values():
+            ends = [
+                text["from_ns"]
+                for at, text in self.texts
+                if at > each["index"] and text["older"] == "end"
+            ]
+            yield each["start_ns"], min([each["stop_ns"], *ends])
+
     def _agreed(self, at_ns: int) -> bool:
-        return any(each["start_ns"] <= at_ns < each["stop_ns"] for each in self.signed.values())
+        return any(begin <= at_ns < end for begin, end in self._periods())
 
     def unsigned(self, audit: _Audit, start_ns: int, stop_ns: int) -> Iterator[str]:
         """Whether any of it was recorded without an agreement, and no reviewer freed it."""
@@ -568,16 +603,11 @@ class _Account:
             return
         at_ns = max(start_ns, min(text["from_ns"] for _, text in texts))
         open_to = [
-            (begin, end) for index, key, begin, end in self.freed if audit.reviews(key, index)
+            (begin, end)
+            for index, key, begin, end in self.freed
+            if audit.role_of(key, index) == "reviewer"
         ]
-        for each in self.signed.values():
-            ends = [
-                text["from_ns"]
-                for index, text in texts
-                if index > each["index"] and text["older"] == "end"
-            ]
-            open_to.append((each["start_ns"], min([each["stop_ns"], *ends])))
-        for begin, end in sorted(open_to):
+        for begin, end in sorted([*open_to, *self._periods()]):
             if begin <= at_ns < end:
                 at_ns = end
         if at_ns < stop_ns:

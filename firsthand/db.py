@@ -60,6 +60,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # What a device has open is counted each time it begins something.
         "CREATE INDEX IF NOT EXISTS upload_by_device ON upload (device, opened_ns, size_bytes)",
     ),
+    (
+        # A code to enrol by says who made it; it lives for ten minutes, so older ones just end.
+        "DROP TABLE IF EXISTS enrolment_code",
+    ),
 )
 SCHEMA_VERSION = len(STEPS) + 1
 BUSY_MS = 30_000  # how long one connection waits for another

@@ -19,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command(epilog=exits(10, 13))
 def give(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is called.")],
-    role: Annotated[str, typer.Option(metavar="wearer|reviewer|organisation", help="Its role.")],
+    role: Annotated[str, typer.Option(metavar="|".join(askers.ROLES), help="Its role.")],
     person: Annotated[str | None, typer.Option(help="Of a wearer: whose pages it opens.")] = None,
     human: Annotated[str, typer.Option(help="Who holds it, if they have another key.")] = "",
     household: Annotated[str, typer.Option(help="Where they live: a word for each home.")] = "",
@@ -39,7 +39,10 @@ def give(
         base = serving.address(vault.settings)
     path = f"/people/{asker.person}" if asker.person else "/"
     say(f"{name} ({role}): {askers.ROLES[role]}")
-    say(f"pages: {base}{path}?key={key}")
+    if role in askers.WITHOUT_PAGES:
+        say(f"key: {key}")
+    else:
+        say(f"pages: {base}{path}?key={key}")
     say("it is shown this once; give it to its holder and to nobody else")
 
 

@@ -1,6 +1,5 @@
 """`firsthand agreement`: what wearers sign with the organisation, and what lies in quarantine."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from firsthand.consent import people
 from firsthand.consent.access import askers
 from firsthand.consent.liability import agreement
 from firsthand.consent.terms import text
-from firsthand.errors import Usage
+from firsthand.errors import NotFound, Usage
 
 app = noun("What wearers sign with the organisation, and what lies in quarantine.")
 
@@ -31,11 +30,7 @@ def text_(
     ] = None,
 ) -> None:
     """Print the words that wearers sign."""
-    if version is not None:
-        say(text.read_text(version).words.rstrip())
-        return
-    with opened() as vault, vault.db.read() as connection:
-        say(agreement.asked(connection).words.rstrip())
+    say(_text(version).words.rstrip())
 
 
 @app.command(epilog=exits(10, 13))
@@ -53,12 +48,12 @@ def adopt(
 ) -> None:
     """Ask every wearer for an agreement from now on; without one footage is in quarantine."""
     new = new_text(version, words, data, "agreement")
-    change = text.check(new)
+    text.check(new)
     with opened() as vault, vault.db.write() as connection:
         index = text.adopt(connection, new, vault.now_ns())
-        from_ns = vault.now_ns() + change["days"] * text.DAY_NS
+        since_ns = agreement.since(connection)
     say(f"text {version} is to be signed (log entry {index})")
-    say(f"what is recorded without an agreement after {when(from_ns)} is in quarantine")
+    say(f"what is recorded without an agreement after {when(since_ns)} is in quarantine")
 
 
 @app.command(epilog=exits(10, 13))
@@ -165,6 +160,7 @@ def export(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there.")] = None,
 ) -> None:
     """Take out what counsel asks for: agreements, quizzes, policies, incidents (JSON)."""
+    from firsthand.release import bundle
     from firsthand.vault import counsel
 
     with opened() as vault:
@@ -173,6 +169,20 @@ def export(
     if out is None:
         show_json(told)
         return
-    out.touch(mode=0o600)
-    out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    bundle.write(out, told)
     say(f"what counsel asks of {person} is in {out}")
+
+
+def _text(version: str | None) -> text.Text:
+    """A text as the vault knows it, or a shipped one where there is no vault; Usage, NotFound."""
+    if version is None:
+        with opened() as vault, vault.db.read() as connection:
+            return agreement.asked(connection)
+    try:
+        with opened() as vault, vault.db.read() as connection:
+            found = text.find(connection, version)
+    except NotFound:
+        found = text.read_text(version)
+    if found.kind != "agreement":
+        raise Usage(f"text {version} is no agreement", f"see: firsthand {found.kind} text")
+    return found

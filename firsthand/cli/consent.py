@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from firsthand.cli.vaults import count, length, moment, opened, when
 from firsthand.consent import people
 from firsthand.consent.capture import law, review, withhold
 from firsthand.consent.runs import answers
-from firsthand.consent.terms import agreements, text
+from firsthand.consent.terms import consents, text
 from firsthand.consent.terms import quiz as quizzing
 from firsthand.consent.terms import receipt as receipts
 from firsthand.consent.terms.vocabulary import CODES, MODIFIERS, PERMISSIONS, RESEARCH
@@ -90,7 +90,7 @@ def quiz(
 
 def answer_quiz(
     person: str,
-    words_of: Callable[[text.Connection], text.Text],
+    words_of: Callable[[Any], text.Text],
     answers_: str | None,
     of_age: bool,
     own_hand: bool,
@@ -100,7 +100,8 @@ def answer_quiz(
         with vault.db.read() as connection:
             found = people.find(connection, person)
             words = words_of(connection)
-            known = quizzing.attested(connection, found.id) is not None
+            unasked = not words.data.get("attested")
+            known = unasked or quizzing.attested(connection, found.id) is not None
         if not known and answers_ is not None and not (of_age and own_hand):
             raise Refused(
                 f"{person} has not said yet that they are of age and answer for themselves",
@@ -152,8 +153,8 @@ def give(
     """Record that a person consents to the text in force, for these purposes."""
     with opened() as vault, vault.db.write() as connection:
         found = people.find(connection, person)
-        before = {each.id for each in agreements.of(connection, found.id)}
-        given = agreements.give(
+        before = {each.id for each in consents.of(connection, found.id)}
+        given = consents.give(
             connection,
             found,
             permissions,
@@ -170,7 +171,7 @@ def give(
 def list_(person: PersonName, json_: Json = False) -> None:
     """List all consents a person ever gave."""
     with opened() as vault, vault.db.read() as connection:
-        found = agreements.of(connection, people.find(connection, person).id)
+        found = consents.of(connection, people.find(connection, person).id)
     if json_:
         show_json([vars(item) for item in found])
         return
@@ -194,7 +195,7 @@ def withdraw(
 ) -> None:
     """Withdraw one consent; from now on it permits nothing."""
     with opened() as vault, vault.db.write() as connection:
-        agreements.withdraw(connection, people.find(connection, person), consent)
+        consents.withdraw(connection, people.find(connection, person), consent)
     say(f"consent {consent} of {person} is withdrawn")
 
 
@@ -206,7 +207,7 @@ def confirm(
     """Give a consent anew, to the text in force and for another year; the old one ends."""
     with opened() as vault, vault.db.write() as connection:
         found = people.find(connection, person)
-        new = agreements.confirm(connection, found, consent, vault.now_ns())
+        new = consents.confirm(connection, found, consent, vault.now_ns())
     say(f"{person} confirms {consent} as {new.id}, until {when(new.expires_ns)}")
 
 

@@ -15,7 +15,7 @@ from firsthand.cli.vaults import count, opened, when
 from firsthand.consent import people
 from firsthand.consent.capture import withhold, zones
 from firsthand.consent.liability import agreement, incidents
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import Failed, NotFound, Partial
 from firsthand.segment import iter_motion
 from firsthand.vault import catalog, reading
@@ -128,7 +128,7 @@ def _papers(
         segments = catalog.of_person(connection, person.id)
         papers = {
             "person": {"id": person.id, "name": person.name, "jurisdiction": person.jurisdiction},
-            "consents": [vars(item) for item in agreements.of(connection, person.id)],
+            "consents": [vars(item) for item in consents.of(connection, person.id)],
             "agreements": [vars(item) for item in agreement.of(connection, person.id)],
             "incidents": [vars(item) for item in incidents.listed(connection, person.id)],
             "withheld": [vars(item) for item in withhold.of(connection, person.id)],

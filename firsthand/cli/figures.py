@@ -1,11 +1,13 @@
 """`firsthand figures`: what a programme must know of its people, of no fewer than ten together."""
 
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from firsthand.cli.invocation import settings
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import progress, say, show_json, table
 from firsthand.cli.vaults import opened
@@ -74,9 +76,8 @@ def worth(
     Nats saved for each held-out step of others, with a 95 % interval over their held-out days, by
     leave-one-out on counts: not by the network. It is kept nowhere and never paid.
     """
-    from firsthand.cli.learn import fetch
     from firsthand.learn import worth as worths
-    from firsthand.release import make
+    from firsthand.release import make, pull
 
     if not key:
         raise Usage("say who you are: --key, or FIRSTHAND_MY_KEY", "see firsthand access give")
@@ -86,7 +87,11 @@ def worth(
         said = (release, worths.METHOD, persons, vault.now_ns())
         valuation.begin(connection, asker, *said)
     chosen = worths.read_cohorts(cohorts) if cohorts else None
-    lives = worths.lives_of(fetch(release), chosen)
+    # Governance gets no footage: what was pulled, and the grant that opens it, go at once.
+    with tempfile.TemporaryDirectory(prefix="worth-", dir=settings().data) as folder:
+        with opened() as vault:
+            pull.pull(vault, release, Path(folder) / release, "figures worth")
+        lives = worths.lives_of(Path(folder) / release, chosen)
     with progress("worth", 1.0) as move:
         found = worths.worth(lives, chosen, seed, move)
     if json_:

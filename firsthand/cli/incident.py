@@ -51,9 +51,12 @@ def note(
             now_ns=vault.now_ns(),
         )
         stopped = study and safety.stopped(connection, study)
+        alone = study and not safety.watched(connection, study)
     say(f"incident {noted.id} of {person} is noted (log entry {noted.log_index})")
     if stopped:
         say(f"study {study} stands still until its monitor lets it go on")
+    if alone:
+        say(f"nobody watches over {study}, so no count stops it: firsthand incident watch")
 
 
 @app.command("list", epilog=exits(10))

@@ -15,7 +15,7 @@ from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
 from firsthand.cli.vaults import count, moment, opened, when
 from firsthand.consent import erasure, people
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.consent.terms.quiz import SIMULATED
 from firsthand.errors import Damaged, NotFound, Refused, Usage
 from firsthand.vault import epoch
@@ -157,7 +157,7 @@ def withdraw(
                 f"to do it: firsthand person withdraw {person} --yes",
             )
         with vault.db.write() as connection:
-            ended = agreements.leave(connection, found, vault.now_ns())
+            ended = consents.leave(connection, found, vault.now_ns())
     say(f"{person} has left: {count(ended, 'consent')} ended, nothing of theirs is used any more")
     say("their devices learn so at next contact, and stop; what they still hold is refused")
     say(f"what is stored stays sealed until you erase it: firsthand person erase {person}")

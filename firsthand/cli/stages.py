@@ -26,7 +26,7 @@ from firsthand.config import MARK, Settings
 from firsthand.consent import people
 from firsthand.consent.capture import review, withhold
 from firsthand.consent.runs import answers, proposals
-from firsthand.consent.terms import agreements, quiz, text
+from firsthand.consent.terms import consents, quiz, text
 from firsthand.errors import Error, Failed
 from firsthand.record.cameras import camera as cameras
 from firsthand.record.card.card import Card
@@ -188,7 +188,7 @@ def consent_all(vault: Vault, members: list[Member]) -> tuple[proposals.Run, str
     with vault.db.write() as connection:
         for member in members:
             _qualify(connection, member.person)
-            agreements.give(connection, member.person, PERMISSIONS, ["DUO:0000046"])
+            consents.give(connection, member.person, PERMISSIONS, ["DUO:0000046"])
         _withhold(connection, members)
         for member in members:  # nobody waits a week for a demo: each has looked at their days
             review.reviewed(connection, member.person)

@@ -67,7 +67,7 @@ def approve(view: ViewId, key: Key = "") -> None:
     with opened() as vault, vault.db.write() as connection:
         approved = viewing.approve(connection, view, _asker(connection, key), vault.now_ns())
         bystanders.settle(connection, vault.now_ns())
-        state = reading.state(vault, connection, approved)
+        state = viewing.state(connection, approved, vault.now_ns())
     say(_line(view, state))
 
 
@@ -101,7 +101,7 @@ def list_(
             vars(view)
             | {"who": askers.find(connection, view.asker).name}
             | {"name": people.find(connection, view.person).name}
-            | {"state": reading.state(vault, connection, view)}
+            | {"state": viewing.state(connection, view, vault.now_ns())}
             for view in viewing.listed(connection, chosen)
         ]
     if json_:

@@ -10,7 +10,7 @@ from firsthand.consent import erasure, people
 from firsthand.consent.decide import Decision, Facts, decide
 from firsthand.consent.liability import safety
 from firsthand.consent.runs import answers, approvals, proposals
-from firsthand.consent.terms import agreements, text
+from firsthand.consent.terms import consents, text
 from firsthand.consent.terms.vocabulary import Use, check_permissions
 from firsthand.errors import Refused
 
@@ -66,5 +66,5 @@ def for_view(
 def _facts(connection: Connection, person: people.Person, answer: str) -> Facts:
     status = people.find(connection, person.id).status  # as it is now, not when it was looked up
     leaving = erasure.leaving(connection, person.id)
-    consents = tuple(agreements.of(connection, person.id))
-    return Facts(status, consents, answer, leaving, changes=text.changes(connection))
+    given = tuple(consents.of(connection, person.id))
+    return Facts(status, given, answer, leaving, changes=text.changes(connection))

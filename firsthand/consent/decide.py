@@ -6,7 +6,7 @@ For footage of another purpose nothing changes here: a caller states the use and
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firsthand.consent.terms.agreements import Consent
+from firsthand.consent.terms.consents import Consent
 from firsthand.consent.terms.text import Change
 from firsthand.consent.terms.vocabulary import Use, covers, is_met, words
 

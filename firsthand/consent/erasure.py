@@ -17,6 +17,7 @@ from firsthand.consent.access import tables as access
 from firsthand.consent.capture import tables as capture
 from firsthand.consent.estate import tables as estate
 from firsthand.consent.figures import tables as figures
+from firsthand.consent.liability import safety
 from firsthand.consent.liability import tables as liability
 from firsthand.consent.tables import (
     attempts,
@@ -222,9 +223,10 @@ def forget(connection: Connection, person: str) -> None:
     said = [consents, coolings, withholds, rules, ballots, attempts, attestations, figures.traits]
     said += [capture.zones, capture.permits, capture.windows, capture.reviews, capture.holds]
     said += [access.views, access.keys]
-    said += [liability.agreements, liability.freed, liability.incidents]
+    said += [liability.agreements, liability.freed]
     for table in (*said, estate.directives, estate.attestations, estate.stops):
         connection.execute(table.delete().where(table.c.person == person))
+    safety.forget(connection, person)
     bounds = erasures.update().where(erasures.c.person == person)
     connection.execute(bounds.values(start_ns=None, stop_ns=None, segments=None))
     log.forget(connection, person)

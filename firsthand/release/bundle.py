@@ -76,8 +76,10 @@ def _left(connection: Connection, manifest: dict[str, Any], entry: dict[str, Any
 
 
 def write(file: Path, bundle: dict[str, Any]) -> None:
-    """Writes a bundle for its owner's eyes alone."""
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Writes a bundle for its owner's eyes alone, in place of what was there."""
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+    os.fchmod(handle, 0o600)  # of a file that was there already, before anything is in it
+    os.ftruncate(handle, 0)
     with os.fdopen(handle, "w", encoding="utf-8") as out:
         json.dump(bundle, out, indent=1)
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from firsthand import log, tlog
 from firsthand.consent.capture import bystanders, law, zones
 from firsthand.consent.runs import proposals, snapshots
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import Failed, NotFound, Refused
 from firsthand.release.journal import keep
 from firsthand.release.pool import processes
@@ -116,7 +116,7 @@ def _begin_from(vault: Vault, run: proposals.Run, snapshot: int | None) -> froze
     """Whom a snapshot allows, None without one; consents that have run out are closed first."""
     with vault.db.write() as connection:
         now_ns = log.now(connection, vault.now_ns())
-        agreements.close_expired(connection, now_ns)
+        consents.close_expired(connection, now_ns)
         if snapshot is None:
             return None
         return snapshots.require(connection, run, snapshot, now_ns).allowed

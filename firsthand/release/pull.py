@@ -17,7 +17,7 @@ from firsthand import log
 from firsthand.consent import ask, people
 from firsthand.consent.capture import bystanders, closed
 from firsthand.consent.runs import proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import Refused
 from firsthand.release.make import find
 from firsthand.release.tables import names
@@ -42,7 +42,7 @@ def pull(vault: Vault, release: str, out: Path, who: str, lifetime_s: int = GRAN
             said = "is to be erased" if found.state == "hidden" else "was erased"
             raise Refused(f"release {release} {said}")
         run = proposals.find(connection, found.run)
-        agreements.close_expired(connection, vault.now_ns())
+        consents.close_expired(connection, vault.now_ns())
         bystanders.settle(connection, vault.now_ns())
         rows = connection.execute(sa.select(names).where(names.c.release == release)).all()
         heard = "sound" in run.proposal.streams

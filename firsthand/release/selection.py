@@ -18,6 +18,9 @@ SECOND_NS = 10**9
 # Reasons in a gap record that mean a fault, not a choice.
 FAULTS = ("stalled", "dropped", "full", "hot", "battery", "failed", "corrupt", "cut")
 
+# What is closed without being kept back by anybody's choice: no model learns it as "withheld".
+UNCHOSEN = ("erased", "quarantined")
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -64,7 +67,7 @@ def select(connection: Connection, run: proposals.Run, now_ns: int) -> Selection
         pieces, kept_back_ns = _pieces(connection, person, now_ns)
         withheld_ns += kept_back_ns
         if kept_back_ns and not pieces:
-            refused.append((person.id, "all footage is withheld or still in review"))
+            refused.append((person.id, "all footage is withheld, in quarantine or still in review"))
         for day in sorted(pieces):
             days.append(PersonDay(person.id, day, decision.consents, tuple(pieces[day])))
     return Selection(tuple(days), withheld_ns, tuple(refused))
@@ -81,7 +84,9 @@ def _pieces(
     closed_ns = [(each.start_ns, each.stop_ns) for each in doors.closed]
     taken = Intervals.union(*_columns(closed_ns))
     kept = Intervals.union(
-        *_columns([(each.start_ns, each.stop_ns) for each in doors.closed if each.why != "erased"])
+        *_columns(
+            [(each.start_ns, each.stop_ns) for each in doors.closed if each.why not in UNCHOSEN]
+        )
     )
     breaks = _breaks(connection, person.id)
     line = Line.of(*_columns([(span.start_ns, span.stop_ns) for span in spans]))

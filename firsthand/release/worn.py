@@ -10,7 +10,9 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from firsthand.consent import people
 from firsthand.consent.capture import withhold
+from firsthand.consent.liability import agreement
 from firsthand.errors import Error, Refused
 from firsthand.release import repeats
 from firsthand.release.tables import looked, pictures
@@ -40,7 +42,7 @@ def look(vault: Vault, progress: Callable[[str], None] = lambda segment: None) -
                 video = read_look(vault, span.id, "video", "ledger", "whether it was seen before")
                 found = repeats.keys(video, secret)
             except Refused:
-                continue  # withheld: counted without a look
+                continue  # withheld: counted without a look; or in quarantine, then not at all
             except Error:
                 found = []  # without pictures that can be shown, or erased since: nothing counts
             with vault.db.write() as connection:
@@ -53,14 +55,20 @@ def look(vault: Vault, progress: Callable[[str], None] = lambda segment: None) -
 def seconds(connection: Connection, person: str, withheld_percent: int) -> dict[str, int]:
     """Accepted seconds of each UTC day of a person; each second of a day counts once.
 
-    Withheld seconds, which nobody may look at, add up to a share of the others of their day.
+    Withheld seconds, which nobody may look at, add up to a share of the others of their day. What
+    lies in quarantine counts nothing, withheld or not.
     """
     taken = [(one.start_ns, one.stop_ns) for one in withhold.of(connection, person)]
     query = sa.select(looked).where(looked.c.person == person)
     judged = {row.segment: {*row.plain, *row.repeated} for row in connection.execute(query)}
     worn: dict[str, set[int]] = {}
     kept_back: dict[str, set[int]] = {}
-    for span in catalog.spans(connection, person):
+    spans = catalog.spans(connection, person)
+    bounds = min((s.start_ns for s in spans), default=0), max((s.stop_ns for s in spans), default=0)
+    alone = agreement.quarantined(connection, people.find(connection, person), *bounds)
+    for span in spans:
+        if any(begin < span.stop_ns and end > span.start_ns for begin, end in alone):
+            continue
         whole = range(-(-span.start_ns // SECOND_NS), span.stop_ns // SECOND_NS)
         left = withhold.subtract(span.start_ns, span.stop_ns, taken)
         if left != [(span.start_ns, span.stop_ns)]:

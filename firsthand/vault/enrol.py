@@ -11,9 +11,11 @@ from sqlalchemy import Connection
 
 from firsthand import enrolment, serving
 from firsthand.consent import people
+from firsthand.consent.access import askers
+from firsthand.consent.access.askers import Asker
 from firsthand.db import metadata
-from firsthand.errors import Error, Refused
-from firsthand.vault import fleet
+from firsthand.errors import Error, NotFound, Refused
+from firsthand.vault import catalog, fleet
 from firsthand.vault.vault import Vault
 
 MAX_TRIES = 5  # wrong proofs by which a code dies
@@ -26,6 +28,7 @@ codes = sa.Table(
     sa.Column("proof_key", sa.LargeBinary, nullable=False),
     sa.Column("expires_ns", sa.BigInteger, nullable=False),
     sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("asker", sa.String, nullable=False),  # who made it on a page; empty: at the vault
     sa.Column("device", sa.String, nullable=False),  # that used it; empty until then
     sa.Column("device_key", sa.String, nullable=False),
 )
@@ -46,13 +49,19 @@ class Offer:
         return f"{self.url}#{self.code}"
 
 
-def offer(vault: Vault, person: people.Person) -> Offer:
-    """A new code for one more device of a person; Refused unless they take part."""
+def offer(vault: Vault, person: people.Person, asker: Asker | None = None) -> Offer:
+    """A new code for one more device of a person; Refused unless they take part.
+
+    `asker` is who makes it on a page, and is asked again when it is used; without one it is made at
+    the vault itself.
+    """
     code, now_ns = enrolment.new_code(), vault.now_ns()
     known = enrolment.read_code(code)
     expires_ns = now_ns + enrolment.LIFETIME_S * 10**9
     with vault.db.write() as connection:
         people.require_active(connection, person)
+        if asker is not None:
+            require_enrols(connection, asker, person)
         connection.execute(codes.delete().where(codes.c.expires_ns <= now_ns))
         connection.execute(
             codes.insert().values(
@@ -61,6 +70,7 @@ def offer(vault: Vault, person: people.Person) -> Offer:
                 proof_key=known.key,
                 expires_ns=expires_ns,
                 tries=0,
+                asker=asker.id if asker else "",
                 device="",
                 device_key="",
             )
@@ -90,6 +100,7 @@ def accept(vault: Vault, envelope: dict[str, Any]) -> dict[str, Any]:
         name = people.new_id("d")
         claim = codes.update().where(unused).values(device=name, device_key=str(key))
         if connection.execute(claim).rowcount:
+            _require_still(connection, row.asker, person)
             people.enrol(connection, person, name, key, vault.now_ns())
             fleet.hear(connection, name, vault.now_ns(), {})
         used = connection.execute(sa.select(codes).where(codes.c.id == code)).first()
@@ -103,6 +114,30 @@ def accept(vault: Vault, envelope: dict[str, Any]) -> dict[str, Any]:
         recipient=vault.keyring.ingest_recipient(person.id, vault.now_ns()),
         receipt_key=str(vault.keyring.log_key().public),
     )
+
+
+def require_enrols(connection: Connection, asker: Asker, person: people.Person) -> None:
+    """Refused unless this asker may enrol a device for a person: whoever acts for them, and the
+    organisation that sets them up, until they have a key or anything was recorded of them.
+
+    A device speaks in its wearer's name: it can hand in footage, and have 24 hours of it erased.
+    """
+    if asker.role == "organisation" and not (
+        askers.has_key(connection, person.id) or catalog.has_records(connection, person.id)
+    ):
+        return
+    askers.require_acts_for(connection, asker, person.id)
+
+
+def _require_still(connection: Connection, asker: str, person: people.Person) -> None:
+    """Refused, in the words of `accept`, if whoever made the code may not make one any more."""
+    if not asker:
+        return
+    try:
+        found = askers.KEEPER if asker == askers.KEEPER.id else askers.holding(connection, asker)
+        require_enrols(connection, found, person)
+    except (NotFound, Refused) as error:
+        raise _refused() from error
 
 
 def user_of(connection: Connection, code_id: str) -> str:

@@ -130,8 +130,13 @@ def in_view(vault: Vault, asker: Asker, view: str) -> list[Seen]:
 
 
 def state(vault: Vault, connection: Connection, view: viewing.View) -> str:
-    """In words where a request stands and, once it is granted, how much of it opens now."""
+    """In words where a request stands and, once it is granted, how much of it opens now, and why.
+
+    For whoever asked, and for the person; everybody else is told `viewing.state`.
+    """
     told = viewing.state(connection, view, vault.now_ns())
+    if told == viewing.CLOSED:
+        return f"{told}: {viewing.why_closed(connection, view, vault.now_ns())}"
     if told != "open":
         return told
     seen = _seen(vault, connection, view)
@@ -142,7 +147,7 @@ def state(vault: Vault, connection: Connection, view: viewing.View) -> str:
         return told
     why = f"what is closed {', or '.join(sorted(set(shut)))}"
     left = len(seen) - len(shut)
-    return f"open, {left} of {len(seen)} segments: {why}" if left else f"granted, but closed: {why}"
+    return f"open, {left} of {len(seen)} segments: {why}" if left else f"{viewing.CLOSED}: {why}"
 
 
 def _seen(vault: Vault, connection: Connection, view: viewing.View) -> list[Seen]:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
 from firsthand.consent import people, seen
-from firsthand.consent.terms import agreements, quiz, receipt, text
+from firsthand.consent.terms import consents, quiz, receipt, text
 from firsthand.consent.terms.vocabulary import CODES, PERMISSIONS, STREAMS
 from firsthand.errors import Usage
 from firsthand.vault.vault import Vault
@@ -37,7 +37,7 @@ def take_quiz(request: Request, person: str, form: Form) -> Response:
     with vault.db.write() as connection:
         found = people.find(connection, person)
         words = text.in_force(connection)
-        if quiz.attested(connection, found.id) is None:
+        if words.data.get("attested") and quiz.attested(connection, found.id) is None:
             said = {name: form.get(name) == "yes" for name in ("adult", "own_hand")}
             quiz.attest(connection, found, **said, now_ns=vault.now_ns())
         attempt = quiz.take(connection, found, words, chosen(form, words), vault.now_ns())
@@ -56,7 +56,7 @@ def choose(request: Request, person: str, form: Form) -> Response:
     with vault.db.write() as connection:
         found = people.find(connection, person)
         require_fresh(connection, found, form)
-        agreements.choose(connection, found, choices, _conditions(form), now_ns=vault.now_ns())
+        consents.choose(connection, found, choices, _conditions(form), now_ns=vault.now_ns())
     return back_to(f"/people/{person}#consents")
 
 
@@ -67,7 +67,7 @@ def confirm(request: Request, person: str, consent: str, form: Form) -> Response
     with vault.db.write() as connection:
         found = people.find(connection, person)
         require_fresh(connection, found, form)
-        agreements.confirm(connection, found, consent, vault.now_ns())
+        consents.confirm(connection, found, consent, vault.now_ns())
     return back_to(f"/people/{person}#consents")
 
 
@@ -88,7 +88,7 @@ def leave(request: Request, person: str) -> Response:
     """Takes a person out of the programme."""
     vault: Vault = request.app.state.vault
     with vault.db.write() as connection:
-        agreements.leave(connection, people.find(connection, person), vault.now_ns())
+        consents.leave(connection, people.find(connection, person), vault.now_ns())
     return back_to(f"/people/{person}")
 
 
@@ -108,13 +108,14 @@ def _page(vault: Vault, person: str, attempt: quiz.Attempt | None = None) -> Res
         found = people.find(connection, person)
         words = text.in_force(connection)
         simulated = found.jurisdiction == quiz.SIMULATED
-        attested = simulated or quiz.attested(connection, found.id) is not None
+        unasked = simulated or not words.data.get("attested")
+        attested = unasked or quiz.attested(connection, found.id) is not None
         passed = quiz.passed(connection, found.id, words) is not None
         values: dict[str, Any] = {
             "person": found,
             "text": words,
             "paragraphs": paragraphs(words.words),
-            "attested": attested or not words.data.get("attested"),
+            "attested": attested,
             "ready": simulated or (attested and (passed or not words.questions)),
             "cooling_days": 0 if simulated else words.data.get("cooling_days", 0),
             "seen": seen.last(connection, found.id),

@@ -17,6 +17,7 @@ from firsthand.vault.account import waiting as on_cards
 from firsthand.vault.vault import Vault
 from firsthand.web import charts, timeline
 from firsthand.web.body import read_form
+from firsthand.web.footage import quarantined_from
 from firsthand.web.page import asker_of, back_to, clock, date, render
 from firsthand.web.person import span_of
 
@@ -79,6 +80,8 @@ def day_page(
         days = [row[0] for row in catalog.days(connection, found.id)]
         kept_back: list[Any] = list(withhold.of(connection, found.id))
         kept_back += bystanders.held(connection, found.id)
+        alone = quarantined_from(connection, asker, found.id, start_ns, stop_ns)
+        shut = [*kept_back, *alone]
         in_review = [each for each in review.of(connection, found.id) if each.day == day]
         wanted = ask.wanted(connection, found.id, vault.now_ns())
     now_ns = vault.now_ns()
@@ -90,7 +93,7 @@ def day_page(
     since_ns = timeline.parse_time(day, since) if since else shown.start_ns
     first = next((s for s in segments if s.start_ns <= since_ns < s.stop_ns), shown)
     events = []
-    withheld = current is not None and _kept(current, kept_back)
+    withheld = current is not None and _kept(current, shut)
     if current is not None and not withheld and "events" in _parts(current):
         events = _events(request.app.state.opened.read(current, "events", asker), current)
     hours = timeline.hours_of([*stretches, Stretch("off", at_ns, at_ns + 1)], start_ns)
@@ -105,6 +108,7 @@ def day_page(
         has_video=current is not None and "video" in _parts(current),
         offset_s=(at_ns - shown.start_ns) / 1e9,
         withheld=withheld,
+        alone=current is not None and _kept(current, alone),
         here=[each for each in stretches if each.start_ns <= at_ns < each.stop_ns],
         events=events,
         before=_clock_of([s for s in segments if s.stop_ns <= shown.start_ns][-1:]),
@@ -114,7 +118,7 @@ def day_page(
                 each.id,
                 clock(max(each.start_ns, start_ns)),
                 "still" in _parts(each),
-                _kept(each, kept_back),
+                _kept(each, shut),
                 each is current,
             )
             for each in segments

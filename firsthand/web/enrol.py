@@ -16,12 +16,11 @@ from starlette.concurrency import run_in_threadpool
 
 from firsthand import enrolment
 from firsthand.consent import people
-from firsthand.consent.access import askers
 from firsthand.consent.access.askers import Asker
 from firsthand.consent.tables import devices
 from firsthand.crypto import VerifyKey
 from firsthand.errors import Error, NotFound, Refused
-from firsthand.vault import catalog, enrol, fleet
+from firsthand.vault import enrol, fleet
 from firsthand.vault.vault import Vault
 from firsthand.web.body import parse_object, read_body
 from firsthand.web.page import asker_of, back_to, render
@@ -80,26 +79,12 @@ def new_code(request: Request, person: str) -> Response:
     vault: Vault = request.app.state.vault
     with vault.db.read() as connection:
         found = people.find(connection, person)
-        require_enrols(connection, asker_of(request), found)
-    return _page(request, person, enrol.offer(vault, found))
-
-
-def require_enrols(connection: Connection, asker: Asker, person: people.Person) -> None:
-    """Refused unless this asker may enrol a device for a person: whoever acts for them, and the
-    organisation that sets them up, until they have a key or anything was recorded of them.
-
-    A device speaks in its wearer's name: it can hand in footage, and have 24 hours of it erased.
-    """
-    if asker.role == "organisation" and not (
-        askers.has_key(connection, person.id) or catalog.has_records(connection, person.id)
-    ):
-        return
-    askers.require_acts_for(connection, asker, person.id)
+    return _page(request, person, enrol.offer(vault, found, asker_of(request)))
 
 
 def _may_enrol(connection: Connection, asker: Asker, person: people.Person) -> bool:
     try:
-        require_enrols(connection, asker, person)
+        enrol.require_enrols(connection, asker, person)
     except Refused:
         return False
     return person.status == "active"

@@ -12,10 +12,14 @@ from collections.abc import Callable
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy import Connection
 
+from firsthand.consent import people
 from firsthand.consent.access import askers
 from firsthand.consent.access.askers import KEEPER, Asker
 from firsthand.consent.capture import bystanders, withhold
+from firsthand.consent.capture.closed import Closed
+from firsthand.consent.liability import agreement
 from firsthand.errors import NotFound, Refused
 from firsthand.vault import catalog, reading
 from firsthand.vault.vault import Vault
@@ -44,18 +48,26 @@ class Opened:
     def read(self, segment: catalog.Segment, part: str, asker: Asker = KEEPER) -> bytes:
         """The opened bytes of one part for its wearer, logged unless it is open to them already.
 
-        Refused if the wearer withholds any of it or it is held, NotFound if it is erased.
+        Refused if the wearer withholds any of it, it is held, or it is in quarantine and another
+        acts for them; NotFound if it is erased.
         """
         reading.settle(self._vault)
         with self._vault.db.read() as connection:
             askers.require_acts_for(connection, asker, segment.person)
             kept_back = [(w.start_ns, w.stop_ns) for w in withhold.of(connection, segment.person)]
             held = bystanders.held(connection, segment.person)
+            bounds = segment.start_ns, segment.stop_ns
+            alone = quarantined_from(connection, asker, segment.person, *bounds)
         kept_back += [(each.start_ns, each.stop_ns) for each in held]
         if any(begin < segment.stop_ns and end > segment.start_ns for begin, end in kept_back):
             raise Refused(
                 f"segment {segment.id} is withheld by its wearer, or held for a bystander",
                 "lift the withheld interval, or decide on the request, to see it",
+            )
+        if alone:
+            raise Refused(
+                f"segment {segment.id} {reading.WHY['quarantined']}",
+                "its wearer sees it with a key of their own; a reviewer can free it",
             )
         if segment.state != "stored":
             raise NotFound(f"segment {segment.id} was erased", "nothing brings it back")
@@ -86,6 +98,19 @@ class Opened:
             if self._clock_s() - used_s <= KEEP_S:
                 return
             del self._kept[key]
+
+
+def quarantined_from(
+    connection: Connection, asker: Asker, person: str, start_ns: int, stop_ns: int
+) -> list[Closed]:
+    """What of an interval is its wearer's alone; nothing, if this is the wearer.
+
+    Nothing is where no agreement was ever asked: at home the keeper may well be the wearer.
+    """
+    if asker.owns(person):
+        return []
+    found = agreement.quarantined(connection, people.find(connection, person), start_ns, stop_ns)
+    return [Closed(*bounds, "quarantined") for bounds in found]
 
 
 @router.get("/people/{person}/segments/{segment}/{part}")

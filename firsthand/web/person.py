@@ -14,7 +14,7 @@ from firsthand.consent import ask, people, seen
 from firsthand.consent.capture import law, withhold
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.tables import devices, rules
-from firsthand.consent.terms import agreements, text
+from firsthand.consent.terms import consents, text
 from firsthand.consent.terms.vocabulary import PERMISSIONS
 from firsthand.release.tables import names, releases
 from firsthand.vault import catalog, reading
@@ -93,7 +93,7 @@ def person_page(
 class Given:
     """A consent as its card shows it: the word for how it stands, and whether it permits all."""
 
-    consent: agreements.Consent
+    consent: consents.Consent
     state: str
     holds: bool
 
@@ -114,7 +114,7 @@ def withdraw(request: Request, person: str, consent: str) -> Response:
     vault: Vault = request.app.state.vault
     with vault.db.write() as connection:
         found = own.whose(request, connection, person)
-        agreements.withdraw(connection, found, consent, vault.now_ns())
+        consents.withdraw(connection, found, consent, vault.now_ns())
     return back_to(f"/people/{person}#consents")
 
 
@@ -214,7 +214,7 @@ def _consents(connection: Connection, person: str, now_ns: int) -> list[Given]:
     """All consents with how they stand, those first that hold."""
     changes = text.changes(connection)
     listed = []
-    for each in agreements.of(connection, person):
+    for each in consents.of(connection, person):
         ended = [
             change.version
             for change in changes

@@ -6,7 +6,7 @@ import pytest
 from way import InlineLink
 
 from firsthand import log
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import Refused
 from firsthand.record.home.upload import carry_home
 from firsthand.record.wearer.policy import Left, require_taking_part
@@ -30,7 +30,7 @@ def test_c1_a_device_that_was_away_learns_at_its_next_contact_that_its_wearer_le
     carry(pack, clock, served)
     late = [pack.capture({"video": bytes(2500)}, start_s=60 * n) for n in (1, 2)]
     with vault.db.write() as connection:
-        agreements.leave(connection, pack.wearer.person, clock())
+        consents.leave(connection, pack.wearer.person, clock())
     left = Left(pack.device)
     assert not left()  # nobody told it yet
     done = carry(pack, clock, served)
@@ -55,7 +55,7 @@ def test_c1_what_is_sent_again_after_the_withdrawal_stores_nothing(
     """The same segments, from a copy of the card, twice more: refused each time, stored never."""
     made = pack.capture({"video": bytes(2500)})
     with vault.db.write() as connection:
-        agreements.leave(connection, pack.wearer.person, clock())
+        consents.leave(connection, pack.wearer.person, clock())
     for again in (False, True):
         if again:
             pack.lay(made)

@@ -64,6 +64,7 @@ def test_from_the_text_to_what_counsel_gets(call, tmp_path):
     assert noted["kind"] == "complaint"
     assert "complaint" in call("incident", "kinds")[1]
     file = tmp_path / "counsel.json"
+    file.touch(mode=0o644)  # whoever could read it before, cannot now
     ask = ("agreement", "export", "ana", "2020-01-01", "2099-01-01", "--by", "Lex", "--why", "suit")
     assert call(*ask, "--out", str(file))[0] == 0
     told = json.loads(file.read_text())
@@ -81,14 +82,19 @@ def test_a_monitor_stops_a_study_and_lets_it_go_on(call):
     assert call("person", "add", "ana", "--place", "NL")[0] == 0
     to = ("--for", "train-general-model", "--by", "the board", "--until", "2099-01-01")
     assert call("run", "add-approval", "IRB-7", *to)[0] == 0
-    key = re.search(r"key=(\S+)", call("access", "give", "mona", "--role", "monitor")[1])[1]
-    watch = ("incident", "watch", "IRB-7", "--monitor", "mona", "--most", "1", "--days", "9")
+    fell = ("incident", "note", "ana", "A fall.", "--by", "nurse", "--kind", "adverse", "--at")
+    unwatched = call(*fell, PAST, "--study", "IRB-7")
+    assert (unwatched[0], "nobody watches over IRB-7" in unwatched[1]) == (0, True)
+    code, said = call("access", "give", "mona", "--role", "monitor")
+    assert (code, "pages:" in said) == (0, False)  # an address would open nothing
+    key = re.search(r"key: (\S+)", said)[1]
+    watch = ("incident", "watch", "IRB-7", "--monitor", "mona", "--most", "2", "--days", "9")
     assert call("incident", "stop", "IRB-7", "--key", key)[0] == 2  # nobody watches over it
     assert call(*watch)[0] == 0
     now = datetime.now(UTC).isoformat()
-    fell = ("incident", "note", "ana", "A fall.", "--at", now, "--by", "nurse", "--kind", "adverse")
-    assert call(*fell)[0] == 2  # of which study?
-    code, said = call(*fell, "--study", "IRB-7")
+    assert call(*fell, now)[0] == 2  # of which study?
+    assert "nobody watches" not in call(*fell, now, "--study", "IRB-7")[1]
+    code, said = call(*fell, now, "--study", "IRB-7")
     assert (code, "stands still until its monitor" in said) == (0, True)
     under = ("person", "add", "bo", "--place", "NL", "--approval", "IRB-7")
     assert call(*under)[0] == 13
@@ -103,4 +109,15 @@ def test_ones_own_words_are_an_agreement_without_saying_so(call, tmp_path):
     assert call("person", "add", "ana", "--place", "NL")[0] == 0
     assert call("agreement", "adopt", "ours1", "--words", "words.md")[0] == 0
     assert call("agreement", "text") == (0, "Wear it well.\n")
+    assert call("agreement", "text", "--version", "ours1") == (0, "Wear it well.\n")
+    code, said = call("agreement", "text", "--version", "2")  # a consent's
+    assert (code, "text 2 is no agreement" in said) == (2, True)
+    code, said = call("agreement", "text", "--version", "none")
+    assert (code, "shipped: 1, 2, wearer1" in said) == (10, True)
+    (tmp_path / "later.json").write_text('{"older": {"effect": "keep", "days": 9}}')
+    first = call("agreement", "show", "ana", "--json")[1]
+    with_days = ("--words", "words.md", "--data", "later.json")
+    said = call("agreement", "adopt", "ours2", *with_days)[1]
+    assert datetime.now(UTC).date().isoformat() in said  # asked since the first, and still
+    assert call("agreement", "show", "ana", "--json")[1] == first
     assert "Consent" in call("consent", "text")[1]

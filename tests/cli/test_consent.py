@@ -9,7 +9,7 @@ import pytest
 from firsthand import age, config
 from firsthand.cli import main
 from firsthand.consent import people
-from firsthand.consent.terms import agreements, text
+from firsthand.consent.terms import consents, text
 from firsthand.vault.vault import Vault
 
 
@@ -115,7 +115,7 @@ def test_what_was_said_no_to_is_listed_and_the_same_again_is_told(call, tmp_path
     vault = Vault(config.load(tmp_path / "firsthand-data", passphrase="correct horse"))
     with vault.db.write() as connection:
         ana = people.find(connection, "ana")
-        agreements.choose(connection, ana, {"fh:human-view": True, "fh:publish-clips": False})
+        consents.choose(connection, ana, {"fh:human-view": True, "fh:publish-clips": False})
     vault.close()
     assert "fh:publish-clips" in call("consent", "refusals", "ana")[1]
     (told,) = json.loads(call("consent", "refusals", "ana", "--json")[1])

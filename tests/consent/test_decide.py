@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firsthand.consent.decide import Facts, decide
-from firsthand.consent.terms.agreements import Consent
+from firsthand.consent.terms.consents import Consent
 from firsthand.consent.terms.vocabulary import MODIFIERS, PERMISSIONS, STREAMS, Use, split
 
 NOW = 1000

@@ -7,7 +7,7 @@ from firsthand import log
 from firsthand.consent import ask, erasure, people
 from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers, proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.crypto import SigningKey
 from firsthand.errors import Refused, Usage
 
@@ -55,7 +55,7 @@ def test_an_interval_covers_what_it_touches_of_its_person_before_and_after_it_is
 
 
 def fill(connection, person):  # type: ignore[no-untyped-def]
-    agreements.give(connection, person, [VIEW])
+    consents.give(connection, person, [VIEW])
     withhold.withhold(connection, person, 10, 20)
     run = proposals.propose(connection, PROPOSAL)
     answers.vote(connection, run, person, "yes")
@@ -73,7 +73,7 @@ def test_after_forgetting_no_table_says_anything_of_the_person(connection, ana, 
     assert log.root(connection) == before
     assert log.verify(connection) == log.size(connection)
     assert list(log.read(connection, ana.id)) == []
-    assert agreements.of(connection, ana.id) == []
+    assert consents.of(connection, ana.id) == []
     assert withhold.of(connection, ana.id) == []
     assert answers.answer(connection, run, ana.id) == "silent"
     assert not ask.for_run(connection, run, ana).allowed
@@ -89,16 +89,16 @@ def test_after_forgetting_no_table_says_anything_of_the_person(connection, ana, 
     assert sorted(told) == ["device", "erasure", "person"]
     assert not any(repr(ana.salt) in row or "'ana'" in row for row in everything["person"])
     assert log.verify_openings(connection, {ben.id: ben.salt}) > 0
-    assert len(agreements.of(connection, ben.id)) == 1
+    assert len(consents.of(connection, ben.id)) == 1
 
 
 def test_nothing_can_be_noted_about_an_erased_person_by_whoever_knew_them_before(connection, ana):
     run = fill(connection, ana)
-    consent = agreements.give(connection, ana, [VIEW])
+    consent = consents.give(connection, ana, [VIEW])
     erasure.forget(connection, ana.id)
     size = log.size(connection)
     attempts = [
-        lambda: agreements.give(connection, ana, [VIEW]),
+        lambda: consents.give(connection, ana, [VIEW]),
         lambda: answers.vote(connection, run, ana, "yes"),
         lambda: answers.set_rule(connection, ana, VIEW, "yes"),
         lambda: withhold.withhold(connection, ana, 1, 2),
@@ -110,7 +110,7 @@ def test_nothing_can_be_noted_about_an_erased_person_by_whoever_knew_them_before
         with pytest.raises(Refused):
             attempt()
     assert log.size(connection) == size
-    assert consent.id not in [each.id for each in agreements.of(connection, ana.id)]
+    assert consent.id not in [each.id for each in consents.of(connection, ana.id)]
     for stale in (ana, people.find(connection, ana.id)):
         assert not ask.for_run(connection, run, stale).allowed
         assert not ask.for_self(connection, VIEW, stale).allowed

@@ -15,7 +15,7 @@ from firsthand import log
 from firsthand.consent import ask, erasure, people
 from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers, approvals, proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.db import Database
 
 TRAIN, VIEW, EARN = "fh:train-general-model", "fh:human-view", "fh:commercial"
@@ -118,7 +118,7 @@ class Programme(RuleBasedStateMachine):
         if self.living(number):
             until = self.now_ns + days * DAY_NS
             with self.db.write() as connection:
-                given = agreements.give(
+                given = consents.give(
                     connection,
                     self.people[number],
                     allow,
@@ -135,7 +135,7 @@ class Programme(RuleBasedStateMachine):
         if self.living(number) and self.told[number].consents:
             consent = data.draw(st.sampled_from(sorted(self.told[number].consents)))
             with self.db.write() as connection:
-                agreements.withdraw(connection, self.people[number], consent, self.now_ns)
+                consents.withdraw(connection, self.people[number], consent, self.now_ns)
             self.told[number].consents[consent]["withdrawn"] = True
 
     @precondition(lambda self: len(self.proposals) < 3)

@@ -5,7 +5,7 @@ import pytest
 from firsthand.consent import people, seen
 from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import Refused
 
 VIEW = "fh:human-view"
@@ -14,12 +14,12 @@ VIEW = "fh:human-view"
 def test_a_yes_counts_while_nothing_was_decided_since(connection, ana):
     at = seen.last(connection, ana.id)
     seen.require(connection, ana, at)
-    given = agreements.give(connection, ana, [VIEW])
+    given = consents.give(connection, ana, [VIEW])
     with pytest.raises(seen.Stale):
         seen.require(connection, ana, at)  # the same request, sent again
     at = seen.last(connection, ana.id)
     assert at == given.log_index
-    agreements.withdraw(connection, ana, given.id)
+    consents.withdraw(connection, ana, given.id)
     with pytest.raises(seen.Stale):  # a page from before the withdrawal
         seen.require(connection, ana, at)
 
@@ -29,7 +29,7 @@ def test_what_decides_nothing_makes_no_page_stale(connection, ana, ben):
     for kind in ("segment_stored", "read", "emulated"):
         for _ in range(seen.BATCH // 2):
             people.note(connection, kind, ana, 1, private={})
-    agreements.give(connection, ben, [VIEW])
+    consents.give(connection, ben, [VIEW])
     assert seen.last(connection, ana.id) == at
     seen.require(connection, ana, at)
     answers.set_rule(connection, ana, VIEW, "no")
@@ -44,11 +44,11 @@ def test_every_act_of_a_person_makes_older_pages_stale(connection, ana, now_ns):
         held.append(withhold.withhold(connection, ana, 1, 2, now_ns))
 
     for act in (
-        lambda: agreements.choose(connection, ana, {VIEW: False}),
+        lambda: consents.choose(connection, ana, {VIEW: False}),
         lambda: answers.set_rule(connection, ana, VIEW, "yes"),
         withhold_some,
         lambda: withhold.lift(connection, ana, held[0].id),
-        lambda: agreements.leave(connection, ana),
+        lambda: consents.leave(connection, ana),
     ):
         at = seen.last(connection, ana.id)
         act()

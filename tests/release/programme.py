@@ -27,7 +27,7 @@ from firsthand import age, auditor, config, log
 from firsthand.consent import people
 from firsthand.consent.capture import review
 from firsthand.consent.runs import answers, approvals, proposals
-from firsthand.consent.terms import agreements, quiz, text
+from firsthand.consent.terms import consents, quiz, text
 from firsthand.release import bundle, clip, make, work
 from firsthand.release.recover import recover
 from firsthand.shard import open_shard
@@ -248,7 +248,7 @@ def _template() -> tuple[Path, dict[str, Any]]:
                 quiz.attest(connection, person, adult=True, own_hand=True, now_ns=given_ns)
                 right = [question["right"] for question in words.questions]
                 quiz.take(connection, person, words, right, given_ns)
-            agreements.give(connection, person, [TRAIN], expires_ns=expires_ns, now_ns=given_ns)
+            consents.give(connection, person, [TRAIN], expires_ns=expires_ns, now_ns=given_ns)
             answers.set_rule(connection, person, TRAIN, "yes", NOW_NS)
         for person in found:
             review.reviewed(connection, person, now_ns=NOW_NS)

@@ -21,7 +21,7 @@ from firsthand.consent.capture import bystanders, closed, law, review, withhold,
 from firsthand.consent.estate import death
 from firsthand.consent.liability import safety
 from firsthand.consent.runs import answers, proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.crypto import SigningKey
 from firsthand.errors import Damaged, Refused, WrongKey
 from firsthand.release import bundle, erase, make
@@ -78,7 +78,7 @@ def wait(made: Programme, days: float) -> None:
 
 def expire(made: Programme, patch) -> None:
     wait(made, 4)
-    patch.setattr(agreements.Consent, "holds", lambda self, now_ns: True)
+    patch.setattr(consents.Consent, "holds", lambda self, now_ns: True)
 
 
 def put_clock_back(made: Programme, patch) -> None:
@@ -93,9 +93,9 @@ def put_clock_back(made: Programme, patch) -> None:
 
 def withdraw(made: Programme, patch) -> None:
     with made.vault.db.write() as connection:
-        for consent in agreements.of(connection, made.people[0].id):
-            agreements.withdraw(connection, ana(made, connection), consent.id, NOW_NS)
-    patch.setattr(agreements.Consent, "holds", lambda self, now_ns: True)
+        for consent in consents.of(connection, made.people[0].id):
+            consents.withdraw(connection, ana(made, connection), consent.id, NOW_NS)
+    patch.setattr(consents.Consent, "holds", lambda self, now_ns: True)
     patch.setattr(decide, "_covering", lambda code, use, facts, now_ns: (facts.consents[0], ""))
 
 
@@ -212,6 +212,32 @@ def stop_the_study(made: Programme, patch) -> None:
     patch.setattr(ask.safety, "stopped", lambda connection, study: "")
 
 
+def go_on_by_another_monitor(made: Programme, patch) -> None:
+    """Named while the study stands still; the product refuses that."""
+    stop_the_study(made, patch)
+    patch.setattr(safety, "require_running", lambda connection, study: None)
+    with made.vault.db.write() as connection:
+        other, _ = askers.give(connection, "otto", "monitor", now_ns=NOW_NS)
+        try:
+            safety.name(connection, APPROVAL, other, 3, 10, NOW_NS)
+        except Refused:
+            return
+        log.append(connection, "study_resumed", NOW_NS, study=APPROVAL, by=other.id)
+
+
+def go_on_by_no_monitor(made: Programme, patch) -> None:
+    """Somebody with the key of an office says that they are the monitor."""
+    with made.vault.db.write() as connection:
+        desk, _ = askers.give(connection, "desk", "organisation", now_ns=NOW_NS)
+        forged = askers.Asker(desk.id, "desk", "monitor")
+        safety.name(connection, APPROVAL, forged, 3, 10, NOW_NS)
+        proposal = proposals.Proposal("t", (TRAIN,), "m", "w", 30, ethics_approval=APPROVAL)
+        made.run = proposals.propose(connection, proposal, NOW_NS).id
+        safety.stop(connection, APPROVAL, forged, NOW_NS)
+        if not isinstance(patch, NoPatch):
+            safety.resume(connection, APPROVAL, forged, NOW_NS)
+
+
 def die(made: Programme, patch) -> None:
     with made.vault.db.write() as connection:
         for number, who in enumerate(("bea", "cem")):
@@ -253,7 +279,9 @@ WRONGS = {
     do_not_wait_after_a_move: "its review window is still open",
     move_past_the_log: "it reaches out of its segment",
     die: "its person's death was attested",
-    stop_the_study: "its study was stopped by its monitor",
+    stop_the_study: "its study stood still",
+    go_on_by_another_monitor: "its study stood still",
+    go_on_by_no_monitor: "its study stood still",
     listen_without_law: "no current and reviewed law allows its sound",
 }
 
@@ -320,8 +348,8 @@ def test_c2_of_two_entries_at_one_time_the_later_one_in_the_log_counts(made):
 def test_c1_a_withdrawal_between_selection_and_publication_is_honoured_to_the_byte(made):
     def meanwhile() -> None:
         with made.vault.db.write() as connection:
-            for consent in agreements.of(connection, made.people[0].id):
-                agreements.withdraw(connection, ana(made, connection), consent.id, NOW_NS)
+            for consent in consents.of(connection, made.people[0].id):
+                consents.withdraw(connection, ana(made, connection), consent.id, NOW_NS)
 
     release = made.release(made.run, meanwhile)
     told = made.audit(release.id)

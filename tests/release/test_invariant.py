@@ -27,7 +27,7 @@ from firsthand.consent.access import askers
 from firsthand.consent.capture import bystanders, law, review, withhold, zones
 from firsthand.consent.liability import agreement
 from firsthand.consent.runs import answers, approvals, proposals
-from firsthand.consent.terms import agreements, text
+from firsthand.consent.terms import consents, text
 from firsthand.errors import NotFound, Refused, Usage
 from firsthand.monitor import Seen
 from firsthand.release.trace import records_in
@@ -79,7 +79,7 @@ class Lives(RuleBasedStateMachine):
 
         def give(connection, person) -> None:  # type: ignore[no-untyped-def]
             with suppress(Refused):  # of another text than the one that the quiz was on
-                agreements.give(connection, person, allow, narrow, expires_ns=until, now_ns=now_ns)
+                consents.give(connection, person, allow, narrow, expires_ns=until, now_ns=now_ns)
 
         self.act(number, give)
 
@@ -88,10 +88,10 @@ class Lives(RuleBasedStateMachine):
         self.act(number, lambda connection, person: self._withdraw(connection, person, data))
 
     def _withdraw(self, connection, person, data) -> None:  # type: ignore[no-untyped-def]
-        given = agreements.of(connection, person.id)
+        given = consents.of(connection, person.id)
         if given:
             chosen = data.draw(st.sampled_from([each.id for each in given]))
-            agreements.withdraw(connection, person, chosen, self.made.clock.now_ns)
+            consents.withdraw(connection, person, chosen, self.made.clock.now_ns)
 
     @rule(purposes=permissions, paid=st.booleans(), ethics=st.sampled_from(["", APPROVAL]))
     def propose(self, purposes: list[str], paid: bool, ethics: str) -> None:
@@ -127,7 +127,7 @@ class Lives(RuleBasedStateMachine):
     def leave(self, sure: int) -> None:
         if sure == 3:
             now_ns = self.made.clock.now_ns
-            self.act(1, lambda c, person: agreements.leave(c, person, now_ns))
+            self.act(1, lambda c, person: consents.leave(c, person, now_ns))
 
     @rule(number=who, choice=st.sampled_from(["yes", "yes", "no"]), data=st.data())
     def vote(self, number: int, choice: str, data: st.DataObject) -> None:
@@ -395,8 +395,8 @@ class Lives(RuleBasedStateMachine):
         now_ns = self.made.clock.now_ns
 
         def withdraw(connection, person) -> None:  # type: ignore[no-untyped-def]
-            for given in agreements.of(connection, person.id):
-                agreements.withdraw(connection, person, given.id, now_ns)
+            for given in consents.of(connection, person.id):
+                consents.withdraw(connection, person, given.id, now_ns)
 
         def refuse(connection, person) -> None:  # type: ignore[no-untyped-def]
             run = proposals.find(connection, self.runs[0])

@@ -6,6 +6,9 @@ out of releases, and let in once a reviewer freed it; each release is judged by 
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
 
 import pytest
 import sqlalchemy as sa
@@ -15,11 +18,12 @@ from wearer import NOW_NS, SECOND_NS
 from firsthand import log
 from firsthand.consent import people
 from firsthand.consent.access import askers
-from firsthand.consent.capture import closed, review
+from firsthand.consent.capture import closed, review, withhold
 from firsthand.consent.liability import agreement, incidents, tables
+from firsthand.consent.runs import proposals
 from firsthand.consent.terms import quiz, text
 from firsthand.errors import Refused
-from firsthand.release import bundle, worn
+from firsthand.release import bundle, selection, worn
 from firsthand.release import tables as tables_of_release
 from firsthand.release.recover import recover
 from firsthand.vault import catalog, counsel, coverage, quarantine, reading
@@ -32,6 +36,12 @@ END_S = 3  # when ben's agreement ends: in the middle of a segment
 @pytest.fixture
 def made() -> Iterator[Programme]:
     """Ben, a real person, has signed until three seconds into the day; ana is simulated."""
+    with signed(END_S * SECOND_NS) as programme:
+        yield programme
+
+
+@contextmanager
+def signed(for_ns: int) -> Iterator[Programme]:
     programme = begin()
     with programme.vault.db.write() as connection:
         ben = people.find(connection, programme.people[1].id)
@@ -39,7 +49,7 @@ def made() -> Iterator[Programme]:
         now = text.Text("w1", words.words, words.data | {"older": {"effect": "end", "days": 0}})
         text.adopt(connection, now, NOW_NS)
         quiz.take(connection, ben, now, [each["right"] for each in now.questions], NOW_NS)
-        agreement.sign(connection, ben, stop_ns=NOW_NS + END_S * SECOND_NS, now_ns=NOW_NS)
+        agreement.sign(connection, ben, stop_ns=NOW_NS + for_ns, now_ns=NOW_NS)
     programme.clock.now_ns = NOW_NS + ALL_S * SECOND_NS
     while programme.hand_in(1):
         pass
@@ -134,6 +144,23 @@ def test_what_a_reviewer_frees_is_released_and_no_more(made):
     assert released(made) == [(0, 2), (2, 4), (4, 5)]
 
 
+def test_no_model_learns_that_its_wearer_kept_back_what_lay_in_quarantine(made):
+    def gaps() -> list[str]:
+        with made.vault.db.read() as connection:
+            run = proposals.find(connection, made.run)
+            chosen = selection.select(connection, run, made.clock.now_ns)
+        mine = [day for day in chosen.days if day.person == made.people[1].id]
+        return [piece.gap_before for day in mine for piece in day.pieces]
+
+    sign_again(made)
+    free(made, 5, ALL_S)
+    assert gaps() == ["start", "none", "not_recorded", "none"]
+    with made.vault.db.write() as connection:
+        bounds = [NOW_NS + at * SECOND_NS for at in (3, 5)]
+        withhold.withhold(connection, ben(made, connection), *bounds, made.clock.now_ns)
+    assert gaps() == ["start", "none", "withheld", "none"]
+
+
 def test_who_lives_in_a_simulation_is_not_bothered(made):
     release = made.release(made.run)
     assert len(release.manifest["manifest"]["people"]) == 2
@@ -169,6 +196,62 @@ def test_the_auditor_finds_a_release_of_quarantined_footage(made, monkeypatch, w
     assert any("no agreement was in force" in breach for breach in told["breaches"])
 
 
+def sign_what_nobody_adopted(patch) -> None:
+    asked, ready = agreement.asked, quiz.require_ready
+    patch.setattr(agreement, "asked", lambda c: replace(asked(c), words="Other words."))
+
+    def unread(connection, person, words):
+        return ready(connection, person, asked(connection) if words.kind != "consent" else words)
+
+    patch.setattr(agreement.quiz, "require_ready", unread)
+
+
+def sign_for_longer_than_the_words_allow(patch) -> None:
+    asked = agreement.asked
+    longer = {"most_days": 3650}
+    patch.setattr(agreement, "asked", lambda c: replace(asked(c), data=asked(c).data | longer))
+
+
+def sign_without_the_quiz(patch) -> None:
+    patch.setattr(agreement.quiz, "require_ready", lambda *_: {})
+
+
+def sign_upon_what_is_no_quiz(patch) -> None:
+    patch.setattr(agreement.quiz, "require_ready", lambda *_: {"attested": 0, "quiz": 0})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "days"),
+    [
+        (sign_what_nobody_adopted, 9),
+        (sign_for_longer_than_the_words_allow, 400),
+        (sign_without_the_quiz, 9),
+        (sign_upon_what_is_no_quiz, 9),
+        (lambda _: None, 9),
+    ],
+)
+def test_the_auditor_believes_no_signature_that_no_text_allows(monkeypatch, wrong, days):
+    wrong(monkeypatch)
+    with signed(days * DAY_NS) as made:
+        told = made.audit(made.release(made.run).id)
+    whole = wrong.__name__ == "<lambda>"
+    assert told["holds"] == whole
+    assert whole == all("no agreement was in force" not in each for each in told["breaches"])
+
+
+def test_the_auditor_finds_what_was_freed_after_a_newer_text_had_ended_the_agreement(
+    made, monkeypatch
+):
+    sign_again(made)
+    with made.vault.db.write() as connection:
+        data = {"kind": "agreement", "older": {"effect": "end", "days": 0}}
+        text.adopt(connection, text.Text("w2", "Anew.", data), made.clock.now_ns)
+    monkeypatch.setattr(agreement, "in_force", lambda *_: 1)
+    free(made, END_S, ALL_S)
+    told = made.audit(made.release(made.run).id)
+    assert any("no agreement was in force" in breach for breach in told["breaches"])
+
+
 def test_counsel_gets_what_was_agreed_shown_and_told_and_the_wearer_reads_that(made):
     with made.vault.db.write() as connection:
         person = ben(made, connection)
@@ -193,7 +276,10 @@ def test_counsel_gets_what_was_agreed_shown_and_told_and_the_wearer_reads_that(m
     assert (later["agreements"], later["policies"], later["incidents"]) == ([], [], [])
 
 
-def test_quarantined_footage_earns_nothing_until_it_is_freed(made):
+def test_quarantined_footage_earns_nothing_until_it_is_freed(made, monkeypatch):
+    fresh = count()  # each second of footage shows something new
+    monkeypatch.setattr(worn.repeats, "keys", lambda *_: [next(fresh) for _ in range(SEGMENT_S)])
+
     def looked() -> set[str]:
         worn.look(made.vault)
         with made.vault.db.read() as connection:
@@ -206,7 +292,12 @@ def test_quarantined_footage_earns_nothing_until_it_is_freed(made):
     assert looked() == set(held[:1])
     with made.vault.db.read() as connection:
         (seconds,) = worn.seconds(connection, made.people[1].id, 25).values()
-    assert seconds <= SEGMENT_S
+    assert seconds == SEGMENT_S
+    after = [NOW_NS + at * SECOND_NS for at in (END_S, ALL_S)]
+    with made.vault.db.write() as connection:  # nor for its wearer's keeping it back
+        kept = withhold.withhold(connection, ben(made, connection), *after, made.clock.now_ns)
+        assert list(worn.seconds(connection, made.people[1].id, 100).values()) == [seconds]
+        withhold.lift(connection, ben(made, connection), kept.id)
     sign_again(made)
     free(made, END_S, ALL_S)
     assert looked() == set(held)

@@ -14,7 +14,7 @@ from firsthand.cli.locally import enrol_here
 from firsthand.consent import people
 from firsthand.consent.capture import review, withhold, zones
 from firsthand.consent.runs import answers, proposals, snapshots
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import NotFound, Refused
 from firsthand.record.card.card import Card
 from firsthand.record.home.upload import carry_home
@@ -77,9 +77,9 @@ def run(recorded):
         proposal = proposals.Proposal("a test", USES, "a model", "nobody", 30)
         run = proposals.propose(connection, proposal)
         for person in people.listed(connection):
-            if not agreements.of(connection, person.id):
+            if not consents.of(connection, person.id):
                 wearers.prepare(connection, person)
-                agreements.give(connection, person, USES)
+                consents.give(connection, person, USES)
             answers.vote(connection, run, person, "yes")
     return run
 
@@ -137,8 +137,8 @@ def test_a_withdrawal_between_selection_and_publication_is_honoured(recorded, ru
     def build_then_withdraw(*given):
         build(*given)
         with recorded.db.write() as connection:
-            for consent in agreements.of(connection, ben.id):
-                agreements.withdraw(connection, ben, consent.id)
+            for consent in consents.of(connection, ben.id):
+                consents.withdraw(connection, ben, consent.id)
 
     monkeypatch.setattr(make, "_build", build_then_withdraw)
     release = make.make(recorded, run, 1)
@@ -154,7 +154,7 @@ def test_a_withdrawal_between_selection_and_publication_is_honoured(recorded, ru
     }
     assert kept == listed
     with recorded.db.write() as connection:
-        agreements.give(connection, people.find(connection, "ben"), USES)
+        consents.give(connection, people.find(connection, "ben"), USES)
 
 
 def test_sound_is_released_only_where_the_law_is_known(recorded, run, tmp_path):
@@ -220,16 +220,16 @@ def test_who_withdraws_after_the_release_is_not_pulled_any_more(recorded, run, t
     release = make.make(recorded, run, 1)
     cleo = person_of(recorded, "cleo")
     with recorded.db.write() as connection:
-        given = agreements.of(connection, cleo.id)
+        given = consents.of(connection, cleo.id)
         for consent in given:
-            agreements.withdraw(connection, cleo, consent.id)
+            consents.withdraw(connection, cleo, consent.id)
     samples, reader = samples_of(recorded, release, tmp_path)
     gone = name_of(recorded, release, "cleo")
     assert gone not in samples
     assert not list((tmp_path / "shards").glob(f"{gone}*"))
     assert gone not in reader._grant["keys"]
     with recorded.db.write() as connection:
-        agreements.give(connection, cleo, USES)
+        consents.give(connection, cleo, USES)
 
 
 def test_a_release_holds_the_streams_that_its_proposal_names_and_nothing_else(
@@ -359,7 +359,7 @@ def test_nothing_in_review_or_at_a_closed_place_is_released(recorded, run, tmp_p
     assert [each.stop_ns for each in mine] == [first.start_ns + 6 * SECOND]
     with pytest.raises(NotFound):
         name_of(recorded, release, "ben")
-    assert (ben.id, "all footage is withheld or still in review") in [
+    assert (ben.id, "all footage is withheld, in quarantine or still in review") in [
         tuple(pair) for pair in release.summary["refused"]
     ]
     plain = b"".join(data for each in mine for data in each.files.values())

@@ -11,7 +11,7 @@ from firsthand.cli.locally import enrol_here
 from firsthand.consent import erasure, people
 from firsthand.consent.capture import review
 from firsthand.consent.runs import answers, proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import NotFound, Refused
 from firsthand.record.card.card import Card
 from firsthand.record.home.upload import carry_home
@@ -47,7 +47,7 @@ def ready(tmp_path_factory) -> tuple[Path, str, str]:  # type: ignore[no-untyped
         )
         for person in people.listed(connection):
             wearers.prepare(connection, person)
-            agreements.give(connection, person, USES)
+            consents.give(connection, person, USES)
             answers.vote(connection, run, person, "yes")
             review.reviewed(connection, person)
     release = make.make(vault, run, workers=1)

@@ -39,9 +39,11 @@ def test_it_takes_a_key_of_governance_and_five_units(made, monkeypatch, capsys):
     assert call(*ask)[0] == 2
     for role, why in (("organisation", "may not know"), ("governance", "of 2 units")):
         said = call("access", "give", f"the {role}", "--role", role)[1]
-        key = re.search(r"key=(\S+)", said)[1]
+        key = re.search(r"key(?:=|: )(\S+)", said)[1]
         code, said = call(*ask, "--key", key)
         assert (code, why in said) == (13, True), said
+    left = {each.name for each in (made.folder / "data").iterdir()}
+    assert not [name for name in left if name == "pulled" or name.startswith("worth-")]
     with made.vault.db.read() as connection:
         kinds = [entry.kind for entry in log.read(connection)]
     assert kinds.count("valuation_begun") == 1

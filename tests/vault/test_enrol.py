@@ -6,6 +6,7 @@ import pytest
 
 from firsthand import enrolment
 from firsthand.consent import erasure, people
+from firsthand.consent.access import askers
 from firsthand.crypto import SigningKey
 from firsthand.errors import Error, NotFound, Refused
 from firsthand.vault import enrol, erase, fleet
@@ -52,6 +53,37 @@ def test_p3_a_code_that_was_photographed_or_used_or_is_late_enrols_nobody(
     refused(say_hello(late))
     with vault.db.read() as connection:
         assert len(connection.execute(people.devices.select()).all()) == 1
+
+
+@pytest.mark.fault("P3")
+@pytest.mark.parametrize("since", ["a key", "footage", "revoked", "nothing"])
+def test_p3_who_made_a_code_is_asked_again_when_it_is_used(vault, person, make_device, since):
+    """An office sets a wearer up; once they act for themselves, no code of before enrols."""
+    with vault.db.write() as connection:
+        office, _ = askers.give(connection, "office", "organisation")
+    offered = enrol.offer(vault, person, office)
+    with vault.db.write() as connection:
+        if since == "a key":
+            askers.give(connection, "ana's", "wearer", person=person)
+        elif since == "revoked":
+            askers.revoke(connection, "office")
+    if since == "footage":
+        device = make_device(person, "d2")
+        device.hand_in(device.seal({"events": b"\n"}, 0))
+    sent, before = say_hello(offered), devices_of(vault, person)
+    if since == "nothing":
+        assert enrol.accept(vault, sent)
+        assert len(devices_of(vault, person)) == len(before) + 1
+        return
+    with pytest.raises(Refused, match="wrong, was used, or has ended"):
+        enrol.accept(vault, sent)
+    assert devices_of(vault, person) == before
+
+
+def devices_of(vault, person):
+    with vault.db.read() as connection:
+        return [each for each in connection.execute(people.devices.select()).all()
+                if each.person == person.id]  # fmt: skip
 
 
 def test_p3_a_code_is_not_guessed(vault, person):

@@ -13,7 +13,7 @@ from faults import Tally
 
 from firsthand import log
 from firsthand.consent import ask, erasure
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import Damaged, Error, NotFound, Refused
 from firsthand.release import erase as releasing
 from firsthand.release.recover import recover
@@ -192,7 +192,7 @@ def test_a_person_who_asked_to_be_erased_is_used_by_nobody_and_can_change_their_
     ids = hand_in(0)
     with vault.db.write() as connection:
         wearers.prepare(connection, person)
-        agreements.give(connection, person, ["fh:emulate-self"], now_ns=vault.now_ns())
+        consents.give(connection, person, ["fh:emulate-self"], now_ns=vault.now_ns())
         asked = ("fh:emulate-self", person, vault.now_ns())
         assert ask.for_self(connection, *asked).allowed
     order = erase.place(vault, person)

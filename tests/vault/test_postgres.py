@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import wearers
 
 from firsthand.consent import erasure, people
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.vault import catalog, erase
 from firsthand.vault.vault import Vault
 
@@ -42,7 +42,7 @@ def test_an_erased_person_is_in_no_table_any_more(vault, device, clock):
     with vault.db.write() as connection:
         people.enrol(connection, bearer, device.id, device.key.public)
         wearers.prepare(connection, bearer)
-        agreements.give(connection, bearer, ["fh:human-view"])
+        consents.give(connection, bearer, ["fh:human-view"])
     made = [device.seal(start_s=60 * number) for number in range(2)]
     for each in made:
         device.hand_in(each)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from firsthand import log, tlog
 from firsthand.consent.capture import withhold
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.crypto import canonical
 from firsthand.db import metadata
 from firsthand.errors import Damaged, NotFound
@@ -28,7 +28,7 @@ def filled(vault, device, person):
     """A vault with a few segments, a consent and a withheld interval; and what a device saw."""
     device.hand_in(device.seal())
     with vault.db.write() as connection:
-        agreements.give(connection, person, [TRAIN], now_ns=vault.now_ns())
+        consents.give(connection, person, [TRAIN], now_ns=vault.now_ns())
         withhold.withhold(connection, person, 10, 20, vault.now_ns())
     last = device.hand_in(device.seal(start_s=60))["receipt"]
     seen = f"{last['log_index']} {last['log_root']}"

@@ -15,7 +15,7 @@ from firsthand.consent import ask, erasure, people
 from firsthand.consent.access import askers, viewing
 from firsthand.consent.capture import bystanders
 from firsthand.consent.runs import answers, proposals, snapshots
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.crypto import unwrap
 from firsthand.errors import Error, NotFound, Refused, WrongKey
 from firsthand.vault import catalog, erase, reading
@@ -287,7 +287,7 @@ def test_no_table_tells_what_an_erased_person_allowed_or_who_saw_them(vault, per
         viewing.count(connection, doctor, held.id, 1, vault.now_ns())
         proposal = proposals.Proposal("a test", ["train-general-model"], "m", "nobody", 30)
         run = proposals.propose(connection, proposal, vault.now_ns())
-        agreements.give(connection, person, ["train-general-model"], now_ns=vault.now_ns())
+        consents.give(connection, person, ["train-general-model"], now_ns=vault.now_ns())
         answers.vote(connection, run, person, "yes", vault.now_ns())
         snapshots.take(connection, run, vault.now_ns())
         code = bystanders.badge_code(person, bystanders.day_of(held.start_ns))
@@ -309,7 +309,7 @@ def test_an_erased_person_is_in_no_file_any_more(vault, device, clock):
     with vault.db.write() as connection:
         people.enrol(connection, bearer, "unmistakable-dev", device.key.public)
         wearers.prepare(connection, bearer)
-        agreements.give(connection, bearer, ["fh:human-view"])
+        consents.give(connection, bearer, ["fh:human-view"])
     device.id = "unmistakable-dev"
     record(device, 0, 60)
     upload = device.seal(PLAIN, 120)
@@ -329,14 +329,14 @@ def test_an_erased_person_is_in_no_file_any_more(vault, device, clock):
 
 def test_an_erased_person_is_asked_nothing_and_given_nothing(vault, person, device):
     with vault.db.write() as connection:
-        agreements.give(connection, person, ["fh:human-view"], now_ns=vault.now_ns())
+        consents.give(connection, person, ["fh:human-view"], now_ns=vault.now_ns())
         assert ask.for_self(connection, "fh:human-view", person, vault.now_ns()).allowed
     record(device, 0)
     carry_out(vault, person)
     with vault.db.write() as connection:
         assert not ask.for_self(connection, "fh:human-view", person, vault.now_ns()).allowed
         with pytest.raises(Refused):
-            agreements.give(connection, person, ["fh:human-view"])
+            consents.give(connection, person, ["fh:human-view"])
     with pytest.raises(Refused):
         order(vault, person)
     with pytest.raises(NotFound):

@@ -7,7 +7,7 @@ from firsthand import log
 from firsthand.consent import people
 from firsthand.consent.access import askers, viewing
 from firsthand.consent.capture import bystanders, review, withhold, zones
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import Damaged, Failed, NotFound, Refused, WrongKey
 from firsthand.vault import catalog, reading
 
@@ -43,7 +43,7 @@ def view(vault, person, segments):
     """Dr Example, who may look at the person's whole day; and the view's id."""
     with vault.db.write() as connection:
         review.reviewed(connection, person, now_ns=NOW_NS)
-        agreements.give(connection, person, ["human-view"], now_ns=NOW_NS)
+        consents.give(connection, person, ["human-view"], now_ns=NOW_NS)
         dr, *eyes = [
             askers.give(connection, name, "reviewer")[0] for name in ("dr example", "eve", "fred")
         ]
@@ -165,12 +165,12 @@ def test_a_view_ends_by_time_by_a_no_and_by_withdrawal(vault, clock, person, seg
         read(vault, segments[0], who=view)
     clock.now_ns = NOW_NS
     with vault.db.write() as connection:
-        (given,) = agreements.of(connection, person.id)
-        agreements.withdraw(connection, person, given.id)
+        (given,) = consents.of(connection, person.id)
+        consents.withdraw(connection, person, given.id)
     with pytest.raises(Refused, match="withdrawn"):
         read(vault, segments[0], who=view)
     with vault.db.write() as connection:
-        agreements.give(connection, person, ["human-view"], now_ns=NOW_NS)
+        consents.give(connection, person, ["human-view"], now_ns=NOW_NS)
     assert read(vault, segments[0], who=view)
     with vault.db.write() as connection:
         viewing.say(connection, name, person, "no")
@@ -197,7 +197,7 @@ def test_breaking_the_glass_is_logged_first_and_opens_no_withheld_footage(
     vault, person, segments, monkeypatch
 ):
     with vault.db.write() as connection:
-        agreements.give(connection, person, ["human-view"], now_ns=NOW_NS)
+        consents.give(connection, person, ["human-view"], now_ns=NOW_NS)
         dr, _ = askers.give(connection, "dr example", "reviewer")
         bounds = segments[0].start_ns, segments[2].stop_ns
         broken = viewing.break_glass(
@@ -224,10 +224,11 @@ def test_breaking_the_glass_is_logged_first_and_opens_no_withheld_footage(
         for each in withhold.of(connection, person.id):
             withhold.lift(connection, person, each.id)
         assert reading.state(vault, connection, broken) == "open"
-        (consent,) = agreements.of(connection, person.id)
-        agreements.withdraw(connection, person, consent.id, NOW_NS)
+        (consent,) = consents.of(connection, person.id)
+        consents.withdraw(connection, person, consent.id, NOW_NS)
         assert "granted, but closed: " in reading.state(vault, connection, broken)
-        agreements.give(connection, person, ["human-view"], now_ns=NOW_NS)
+        assert "withdrawn" in reading.state(vault, connection, broken)
+        consents.give(connection, person, ["human-view"], now_ns=NOW_NS)
         withhold.withhold(connection, person, held.start_ns, held.stop_ns)
     with pytest.raises(Refused, match="withheld"):
         read(vault, segments[1], who=(dr, broken.id))

@@ -21,7 +21,7 @@ from firsthand.consent.estate import directive
 from firsthand.consent.figures import traits
 from firsthand.consent.money import formula, ledger, statement
 from firsthand.consent.runs import answers, approvals, proposals
-from firsthand.consent.terms import agreements, quiz, text
+from firsthand.consent.terms import consents, quiz, text
 from firsthand.crypto import SigningKey, unwrap, wrap
 from firsthand.errors import Damaged, Locked, Refused, WrongKey
 from firsthand.forgetting import Forget, sign_forget
@@ -98,8 +98,8 @@ def life(vault: Vault, clock, make_device, tmp_path: Path) -> Callable[[], dict]
             for name in ("ana", "ben", "cleo"):
                 record(name, minute)
         with vault.db.write() as connection:
-            agreements.give(connection, ana, ["fh:human-view"])
-            given = agreements.give(connection, ben, ["fh:human-view"])
+            consents.give(connection, ana, ["fh:human-view"])
+            given = consents.give(connection, ben, ["fh:human-view"])
         back_up(vault, tmp_path / "old.db")
         clock.now_ns += 7 * DAY_NS
         for minute in range(4, 8):
@@ -110,7 +110,7 @@ def life(vault: Vault, clock, make_device, tmp_path: Path) -> Callable[[], dict]
         devices["dora"] = make_device(dora, "d-dora")
         record("dora", 0)
         with vault.db.write() as connection:
-            agreements.withdraw(connection, ben, given.id)
+            consents.withdraw(connection, ben, given.id)
             withhold.withhold(connection, ana, NOW_NS, NOW_NS + 1)
         # Erased since: an hour before the backup, one after it, and a person.
         erase(vault, ana, (NOW_NS + MINUTE_NS, NOW_NS + MINUTE_NS + 1))
@@ -339,7 +339,7 @@ def test_s6_what_was_erased_stays_so_though_its_order_is_lost(vault, life, tmp_p
 def test_s6_what_ended_consents_since_the_backup_ends_them_again(vault, person, clock, tmp_path):
     purpose = "fh:human-view"
     with vault.db.write() as connection:
-        agreements.give(connection, person, [purpose], now_ns=clock())
+        consents.give(connection, person, [purpose], now_ns=clock())
     back_up(vault, tmp_path / "old.db")
     words = text.Text("3", "Other words.", {"material": True, "older": {"effect": "end"}})
     with vault.db.write() as connection:
@@ -367,7 +367,7 @@ def test_s6_what_ended_consents_since_the_backup_ends_them_again(vault, person, 
 def test_an_erased_person_is_sealed_off_in_the_journal_too(vault, person, device):
     device.hand_in(device.seal())
     with vault.db.write() as connection:
-        agreements.give(connection, person, ["fh:human-view"])
+        consents.give(connection, person, ["fh:human-view"])
     keys = list(vault.store.keys("journal"))
     assert any(person.id in key for key in keys)
     erase(vault, person)
@@ -383,7 +383,7 @@ def test_an_erased_person_is_sealed_off_in_the_journal_too(vault, person, device
 def test_the_store_alone_reads_nothing_of_a_person_in_the_journal(vault, person, device):
     device.hand_in(device.seal(start_s=5))
     with vault.db.write() as connection:
-        agreements.give(connection, person, ["fh:human-view"])
+        consents.give(connection, person, ["fh:human-view"])
         (segment,) = catalog.of_person(connection, person.id)
     erase(vault, person, (NOW_NS + DAY_NS, NOW_NS + DAY_NS + 1))
     kinds = {key.split("/")[1] for key in vault.store.keys("journal")}

@@ -11,7 +11,7 @@ from rig import MINUTE_NS, START_NS, FakeDevice
 from firsthand.consent import erasure, people
 from firsthand.consent.capture import withhold
 from firsthand.consent.runs import answers, proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.segment import pack_events
 from firsthand.vault import erase, ingest
 from firsthand.vault.vault import Vault
@@ -77,11 +77,11 @@ def household(vault: Vault) -> dict[str, Any]:
         365,
     )
     with vault.db.write() as connection:
-        consent = agreements.give(
+        consent = consents.give(
             connection, ana, ["train-general-model", "emulate-self"], ["DUO:0000046"]
         )
         wearers.prepare(connection, bo)
-        agreements.give(connection, bo, ["human-view"])
+        consents.give(connection, bo, ["human-view"])
         kept = withhold.withhold(
             connection, ana, START_NS + 9 * MINUTE_NS + 20 * 10**9, START_NS + 11 * MINUTE_NS
         )

@@ -7,7 +7,7 @@ import pytest
 
 from firsthand.consent import people, seen
 from firsthand.consent.runs import answers
-from firsthand.consent.terms import agreements, quiz, receipt, text
+from firsthand.consent.terms import consents, quiz, receipt, text
 
 VIEW, TRAIN = "fh:human-view", "fh:train-general-model"
 
@@ -29,9 +29,9 @@ def right(home) -> dict[str, str]:
     return {f"q{n}": str(asked["right"]) for n, asked in enumerate(questions)}
 
 
-def consents(home, person):
+def given_by(home, person):
     with home.vault.db.read() as connection:
-        return agreements.of(connection, person.id)
+        return consents.of(connection, person.id)
 
 
 def test_from_the_words_over_the_quiz_to_separate_consents(home, cem):
@@ -46,7 +46,7 @@ def test_from_the_words_over_the_quiz_to_separate_consents(home, cem):
     form = {VIEW: "yes", TRAIN: "yes", "fh:publish-clips": "no", "DUO:0000046": "yes"}
     form |= {"places": "NL, BE", "months": "6", "stream-video": "yes", "stream-motion": "yes"}
     assert home.post(page, form | {"seen": last_seen(home, page)}).status == 303
-    given = consents(home, cem)
+    given = given_by(home, cem)
     assert [each.permissions for each in given] == [(VIEW,), (TRAIN,)]
     wanted = ("DUO:0000022=BE,NL", "DUO:0000025=6", "DUO:0000046", "fh:streams=motion,video")
     assert all(each.modifiers == wanted for each in given)
@@ -64,7 +64,7 @@ def test_minors_and_proxies_get_no_further(home, cem, said):
         assert quiz.attested(connection, cem.id) is None
         at = str(seen.last(connection, cem.id))
     assert home.post(f"/people/{cem.id}/consent", {VIEW: "yes", "seen": at}).status == 403
-    assert consents(home, cem) == []
+    assert given_by(home, cem) == []
 
 
 def test_nothing_is_chosen_beforehand_and_nothing_chosen_is_no_consent(home):
@@ -89,7 +89,7 @@ def test_c1_a_page_from_before_a_withdrawal_allows_nothing_and_nor_does_sending_
 ):
     bo, vault = home.bo, home.vault
     old = shown(home, bo)
-    (held,) = consents(home, bo)
+    (held,) = given_by(home, bo)
     page = f"/people/{bo.id}"
     assert home.post(f"{page}/consents/{held.id}/withdraw", {}).status == 303
     stale = [
@@ -109,7 +109,7 @@ def test_c1_a_page_from_before_a_withdrawal_allows_nothing_and_nor_does_sending_
     assert home.post(f"/runs/{home.run.id}/answer", again).status == 409  # replayed
     with vault.db.read() as connection:
         assert answers.answer(connection, home.run, bo.id) == "no"
-    assert all(each.withdrawn_ns for each in consents(home, bo))
+    assert all(each.withdrawn_ns for each in given_by(home, bo))
 
 
 def test_a_receipt_is_a_file_that_the_vault_signed(home):
@@ -132,7 +132,7 @@ def test_a_new_text_asks_anew_and_a_confirmation_answers(home):
         f"{page}/consents/{home.consent.id}/confirm", {"seen": shown(home, home.ana)}
     )
     assert confirmed.status == 303
-    assert consents(home, home.ana)[-1].text_version == "3"
+    assert given_by(home, home.ana)[-1].text_version == "3"
 
 
 def test_leaving_on_the_page_is_for_good(home):

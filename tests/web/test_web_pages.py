@@ -11,7 +11,7 @@ from firsthand.consent.capture import review, withhold
 from firsthand.consent.estate import directive
 from firsthand.consent.money import ledger
 from firsthand.consent.runs import answers
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.vault import ingest, reading
 from firsthand.web.history import history
 
@@ -166,13 +166,13 @@ def test_an_interval_is_withheld_and_lifted_on_the_page(home):
 
 def test_a_consent_is_withdrawn_and_a_rule_set_on_the_page(home):
     with home.vault.db.write() as connection:
-        given = agreements.give(connection, home.bo, ["publish-clips"])
+        given = consents.give(connection, home.bo, ["publish-clips"])
     page = f"/people/{home.bo.id}"
     assert home.post(f"{page}/consents/{given.id}/withdraw", {}).status == 303
     rule = {"permission": "fh:publish-clips", "choice": "yes", "seen": last_of(home, home.bo)}
     assert home.post(f"{page}/rules", rule).status == 303
     with home.vault.db.read() as connection:
-        assert agreements.of(connection, home.bo.id)[-1].withdrawn_ns
+        assert consents.of(connection, home.bo.id)[-1].withdrawn_ns
     text = home.get(page).text
     assert "withdrawn" in text
     assert re.search(r'aria-label="publish excerpts: yes" aria-pressed="true"', text)

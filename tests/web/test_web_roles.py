@@ -207,11 +207,11 @@ def test_a_revoked_key_opens_nothing_at_once(home):
 def test_four_eyes_over_http_and_each_byte_has_an_earlier_entry(home, keys):
     from firsthand import log
     from firsthand.consent.capture import review
-    from firsthand.consent.terms import agreements
+    from firsthand.consent.terms import consents
 
     first = home.footage()[0]
     with home.vault.db.write() as connection:
-        agreements.give(connection, home.ana, ["human-view"])
+        consents.give(connection, home.ana, ["human-view"])
         review.reviewed(connection, home.ana)
     form = {"person": home.ana.id, "start": "2026-11-01T08:00:00", "stop": "2026-11-01T08:04:00"}
     form |= {"why": "a fall in the kitchen", "hours": "2"}

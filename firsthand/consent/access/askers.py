@@ -22,11 +22,12 @@ from firsthand.errors import NotFound, Refused, Usage, WrongKey
 
 ROLES = {
     "wearer": "their own pages, and no other's",
-    "reviewer": "approves viewings, and looks at what was approved",
+    "reviewer": "approves viewings, looks at what was approved, and frees quarantined footage",
     "organisation": "runs, devices and figures; no footage, no consents",
     "monitor": "stops a study that does harm, and lets it go on; no pages",
-    "governance": "what data are worth, and incidents; no footage, no pages",
+    "governance": "what data are worth; no footage, no pages",
 }
+WITHOUT_PAGES = ("monitor", "governance")
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,15 @@ def find(connection: Connection, asker: str) -> Asker:
     row = connection.execute(sa.select(keys).where(keys.c.id == asker)).first()
     if row is None:
         raise NotFound(f"there is no key {asker}", 'see "firsthand access list"')
+    return _asker(row)
+
+
+def holding(connection: Connection, asker: str) -> Asker:
+    """Whoever has the key of this id, if it still opens anything; NotFound."""
+    where = (keys.c.id == asker) & keys.c.revoked_ns.is_(None)
+    row = connection.execute(sa.select(keys).where(where)).first()
+    if row is None:
+        raise NotFound(f"there is no key {asker} that opens", 'see "firsthand access list"')
     return _asker(row)
 
 

@@ -27,6 +27,7 @@ MOST_HOURS = 72
 GLASS_HOURS = 4
 # Of others' footage a human opens no more on one UTC day: looking at a person is no bulk job.
 QUOTA_NS = 2 * HOUR_NS
+CLOSED = "granted, but closed"
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,10 @@ def require(connection: Connection, view: str, asker: Asker, now_ns: int) -> Vie
         raise Refused(f"view {view} is not granted", 'see "firsthand view list"')
     if now_ns >= found.until_ns:
         raise Refused(f"the time of view {view} is over", "ask again, with a reason")
-    person = people.find(connection, found.person)
-    decision = ask.for_view(connection, person, _answer(connection, found), now_ns)
-    if not decision.allowed:
+    why = why_closed(connection, found, now_ns)
+    if why:
         raise Refused(
-            f"view {view}: {decision.reasons[0]}",
+            f"view {view}: {why}",
             "the person decides that, by their consents and answers",
         )
     return found
@@ -194,20 +194,28 @@ def listed(connection: Connection, person: str = "") -> Sequence[View]:
 
 
 def state(connection: Connection, view: View, now_ns: int) -> str:
-    """In words where a request stands; "open" only where the person's consent lets it be."""
+    """In words where a request stands; "open" only where the person's consent lets it be.
+
+    Never why: what the person decided is told to them and to whoever asked alone.
+    """
     if view.said == "no":
         return "refused by the wearer"
     if view.until_ns:
         if now_ns >= view.until_ns:
             return "over"
-        person = people.find(connection, view.person)
-        decision = ask.for_view(connection, person, _answer(connection, view), now_ns)
-        return "open" if decision.allowed else f"granted, but closed: {decision.reasons[0]}"
+        return CLOSED if why_closed(connection, view, now_ns) else "open"
     lacking = NEEDED - len(_approvers(connection, view.id))
     waits = [f"{lacking} approvals"] if lacking > 1 else ["1 approval"] if lacking else []
     if _answer(connection, view) != "yes":
         waits.append("the wearer's yes")
     return f"waits for {' and '.join(waits)}"
+
+
+def why_closed(connection: Connection, view: View, now_ns: int) -> str:
+    """By what the person decided a granted request opens nothing; empty if it may open."""
+    person = people.find(connection, view.person)
+    decision = ask.for_view(connection, person, _answer(connection, view), now_ns)
+    return "" if decision.allowed else decision.reasons[0]
 
 
 def _ask(

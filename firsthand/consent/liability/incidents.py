@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from firsthand import log
 from firsthand.capture import FOREVER_NS
 from firsthand.consent import people
 from firsthand.consent.liability import safety
@@ -63,7 +64,7 @@ def note(
 
     `study` is the ethics approval under which an adverse event happened.
     """
-    at_ns = now_ns or time.time_ns()
+    at_ns = log.now(connection, now_ns or time.time_ns())
     words, noted_by = words.strip(), noted_by.strip()
     if kind not in KINDS:
         raise Usage(f"{kind!r} is no kind of incident", f"known: {', '.join(KINDS)}")

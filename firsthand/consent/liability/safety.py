@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent.access.askers import Asker
-from firsthand.consent.liability.tables import incidents, watches
+from firsthand.consent.liability.tables import incidents, past_events, watches
 from firsthand.consent.runs import approvals
 from firsthand.errors import Refused, Usage
 
@@ -39,7 +39,7 @@ def name(
     if not (1 <= most <= 10_000 and 1 <= days <= 3650):
         raise Usage("a stopping rule says how many events in how many days", "at least 1 in 1")
     require_running(connection, study)
-    at_ns = now_ns or time.time_ns()
+    at_ns = log.now(connection, now_ns or time.time_ns())
     entry: dict[str, Any] = {"study": study, "key": monitor.id, "most": most, "days": days}
     put(connection, log.append(connection, "monitor_named", at_ns, **entry), entry)
     look(connection, study, at_ns)
@@ -57,7 +57,10 @@ def put(connection: Connection, index: int, entry: dict[str, Any]) -> None:
 
 def put_stop(connection: Connection, study: str, by: str, since: int | None = None) -> None:
     """Keeps that a study was stopped, or goes on since an entry of the log."""
-    values: dict[str, Any] = {"stopped_by": by} | ({} if since is None else {"since_index": since})
+    values: dict[str, Any] = {"stopped_by": by}
+    if since is not None:
+        values["since_index"] = since
+        connection.execute(past_events.delete().where(past_events.c.study == study))
     connection.execute(watches.update().where(watches.c.study == study).values(**values))
 
 
@@ -65,7 +68,7 @@ def stop(connection: Connection, study: str, monitor: Asker, now_ns: int | None 
     """Stops a study as its monitor; stopping twice is once. Refused to anybody else."""
     _require(connection, study, monitor)
     if not stopped(connection, study):
-        _stop(connection, study, monitor.id, now_ns or time.time_ns())
+        _stop(connection, study, monitor.id, log.now(connection, now_ns or time.time_ns()))
 
 
 def resume(connection: Connection, study: str, monitor: Asker, now_ns: int | None = None) -> None:
@@ -73,23 +76,45 @@ def resume(connection: Connection, study: str, monitor: Asker, now_ns: int | Non
     _require(connection, study, monitor)
     if not stopped(connection, study):
         raise Usage(f"study {study} does not stand still", "nothing has to be done")
-    at_ns = now_ns or time.time_ns()
+    at_ns = log.now(connection, now_ns or time.time_ns())
     index = log.append(connection, "study_resumed", at_ns, study=study, by=monitor.id)
     put_stop(connection, study, "", index)
 
 
 def look(connection: Connection, study: str, now_ns: int) -> None:
-    """Stops a study if so many adverse events came together as its rule says."""
+    """Stops a study if so many adverse events came together as its rule says, whenever that was."""
     watch = connection.execute(sa.select(watches).where(watches.c.study == study)).first()
     if watch is None or watch.stopped_by:
         return
-    query = sa.select(sa.func.count()).where(
-        incidents.c.study == study,
-        incidents.c.log_index > watch.since_index,
-        incidents.c.happened_ns > now_ns - watch.days * DAY_NS,
+    noted = sa.select(incidents.c.happened_ns).where(
+        incidents.c.study == study, incidents.c.log_index > watch.since_index
     )
-    if (connection.scalar(query) or 0) >= watch.most:
+    past = sa.select(past_events.c.happened_ns).where(past_events.c.study == study)
+    happened = sorted([*connection.scalars(noted), *connection.scalars(past)])
+    pairs = zip(happened, happened[watch.most - 1 :], strict=False)
+    if any(last - first < watch.days * DAY_NS for first, last in pairs):
         _stop(connection, study, RULE, now_ns)
+
+
+def forget(connection: Connection, person: str) -> None:
+    """Takes the incidents of a person away; of an adverse event it stays that it happened."""
+    mine = incidents.c.person == person
+    since = sa.func.coalesce(watches.c.since_index, -1)
+    query = (
+        sa.select(incidents.c.study, incidents.c.happened_ns)
+        .outerjoin(watches, watches.c.study == incidents.c.study)
+        .where(mine, incidents.c.study != "", incidents.c.log_index > since)
+    )
+    rows = [dict(row._mapping) for row in connection.execute(query)]
+    if rows:
+        connection.execute(past_events.insert(), rows)
+    connection.execute(incidents.delete().where(mine))
+
+
+def watched(connection: Connection, study: str) -> bool:
+    """Whether a study has a monitor; without one no count of events stops it."""
+    query = sa.select(watches.c.study).where(watches.c.study == study)
+    return connection.execute(query).first() is not None
 
 
 def stopped(connection: Connection, study: str) -> str:

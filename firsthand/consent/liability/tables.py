@@ -45,6 +45,15 @@ incidents = sa.Table(
     sa.Column("noted_ns", sa.BigInteger, nullable=False),
     sa.Column("log_index", sa.BigInteger, nullable=False),
 )
+# Adverse events of people who were erased since: when, of nobody, so that a study is still stopped
+# by them. What its monitor let pass is taken away.
+past_events = sa.Table(
+    "study_past_event",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study", sa.String, nullable=False),
+    sa.Column("happened_ns", sa.BigInteger, nullable=False),
+)
 # Who watches over a study, named by its ethics approval, and whether it stands still.
 watches = sa.Table(
     "study_watch",

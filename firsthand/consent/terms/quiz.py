@@ -41,7 +41,10 @@ def take(
     taken_ns = now_ns or time.time_ns()
     people.require_active(connection, person)
     if not text.questions:
-        raise Usage(f"text {text.version} has no quiz", "it is given without")
+        raise Usage(
+            f"text {text.version} has no quiz",
+            "sign or consent at once: this text asks nothing before",
+        )
     if len(answers) != len(text.questions):
         raise Usage(
             f"{len(text.questions)} questions want as many answers, not {len(answers)}",

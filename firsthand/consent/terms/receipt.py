@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from firsthand import log
 from firsthand.consent import people
-from firsthand.consent.terms import agreements, text
+from firsthand.consent.terms import consents, text
 from firsthand.consent.terms.vocabulary import CODES, split, words
 from firsthand.crypto import SigningKey, VerifyKey
 from firsthand.segment import sign_body, verify_body
@@ -31,7 +31,7 @@ def record(
     connection: Connection, person: people.Person, consent: str, origin: str, now_ns: int
 ) -> dict[str, Any]:
     """The TS 27560 record of one consent; NotFound."""
-    found = agreements.find(connection, person, consent)
+    found = consents.find(connection, person, consent)
     words_ = text.find(connection, found.text_version)
     context = files("firsthand.consent.terms") / "data" / "consent-27560.jsonld"
     return {
@@ -70,7 +70,7 @@ def record(
 
 
 def events(
-    connection: Connection, person: people.Person, consent: agreements.Consent, now_ns: int
+    connection: Connection, person: people.Person, consent: consents.Consent, now_ns: int
 ) -> list[dict[str, Any]]:
     """What happened to a consent, in the order of the log."""
     listed = []

@@ -76,7 +76,8 @@ def read_text(version: str = CURRENT) -> Text:
     """The text of this version that is shipped; NotFound if there is none."""
     folder = files("firsthand.consent.terms") / "texts"
     if not version.isalnum() or not (folder / f"{version}.md").is_file():
-        raise NotFound(f"there is no text of version {version!r}", f"current: {CURRENT}")
+        shipped = sorted(each.name[:-3] for each in folder.iterdir() if each.name.endswith(".md"))
+        raise NotFound(f"there is no text of version {version!r}", f"shipped: {', '.join(shipped)}")
     data = json.loads((folder / f"{version}.json").read_text(encoding="utf-8"))
     return Text(version, (folder / f"{version}.md").read_text(encoding="utf-8"), data)
 
@@ -149,6 +150,11 @@ def check(text: Text) -> dict[str, Any]:
                 f"text {text.version} makes taking part hang on a purpose ({name})",
                 "let people choose each purpose by itself",
             )
+    most = text.data.get("most_days", 365)
+    if type(most) is not int or not 1 <= most <= 3650:
+        raise Usage(
+            '"most_days" is for how many days one can sign at most', "give 1 to 3650, whole"
+        )
     _check_quiz(text)
     change = text.data.get("older", {"effect": "keep"})
     effect, days = change.get("effect"), change.get("days", 0)
@@ -170,11 +176,6 @@ def check(text: Text) -> dict[str, Any]:
 
 def _check_quiz(text: Text) -> None:
     percent, cooling = text.data.get("pass_percent", 80), text.data.get("cooling_days", 0)
-    most = text.data.get("most_days", 365)
-    if type(most) is not int or not 1 <= most <= 3650:
-        raise Usage(
-            '"most_days" is for how many days one can sign at most', "give 1 to 3650, whole"
-        )
     if type(percent) is not int or not 80 <= percent <= 100:
         raise Usage(
             '"pass_percent" says how many answers must be right, 80 to 100',

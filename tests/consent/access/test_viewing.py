@@ -9,7 +9,7 @@ from firsthand import log
 from firsthand.consent import people
 from firsthand.consent.access import askers, viewing
 from firsthand.consent.runs import answers
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.db import Database
 from firsthand.errors import NotFound, Refused, Usage, WrongKey
 
@@ -30,7 +30,7 @@ def ask(connection, asker, person, now_ns, **changes):
 
 
 def test_two_others_and_the_wearers_yes_open_a_view_for_its_time(connection, ana, eyes, now_ns):
-    agreements.give(connection, ana, ["human-view"], now_ns=now_ns)
+    consents.give(connection, ana, ["human-view"], now_ns=now_ns)
     view = ask(connection, eyes[0], ana, now_ns, hours=3)
     for step in (
         lambda: viewing.approve(connection, view.id, eyes[1], now_ns),
@@ -46,7 +46,7 @@ def test_two_others_and_the_wearers_yes_open_a_view_for_its_time(connection, ana
 
 
 def test_a_no_stays_whatever_comes_late(connection, ana, eyes, now_ns):
-    agreements.give(connection, ana, ["human-view"], now_ns=now_ns)
+    consents.give(connection, ana, ["human-view"], now_ns=now_ns)
     view = ask(connection, eyes[0], ana, now_ns)
     for eye in eyes[1:3]:
         viewing.approve(connection, view.id, eye, now_ns)
@@ -60,7 +60,7 @@ def test_a_no_stays_whatever_comes_late(connection, ana, eyes, now_ns):
 
 def test_a_clock_that_is_set_back_revives_no_consent_to_being_seen(connection, ana, eyes, now_ns):
     until_ns = now_ns + HOUR_NS
-    agreements.give(connection, ana, ["human-view"], now_ns=now_ns, expires_ns=until_ns)
+    consents.give(connection, ana, ["human-view"], now_ns=now_ns, expires_ns=until_ns)
     view = ask(connection, eyes[0], ana, now_ns)
     for eye in eyes[1:3]:
         viewing.approve(connection, view.id, eye, now_ns)
@@ -72,7 +72,7 @@ def test_a_clock_that_is_set_back_revives_no_consent_to_being_seen(connection, a
 
 
 def test_a_standing_yes_to_being_seen_is_the_wearers_yes(connection, ana, eyes, now_ns):
-    agreements.give(connection, ana, ["human-view"], now_ns=now_ns)
+    consents.give(connection, ana, ["human-view"], now_ns=now_ns)
     answers.set_rule(connection, ana, "human-view", "yes", now_ns)
     view = ask(connection, eyes[0], ana, now_ns)
     viewing.approve(connection, view.id, eyes[1], now_ns)
@@ -94,8 +94,21 @@ def test_without_consent_to_being_seen_no_approval_helps(connection, ana, eyes, 
         viewing.require(connection, broken.id, eyes[0], now_ns)
 
 
+def test_where_a_view_stands_tells_nobody_what_the_wearer_decided(connection, ana, eyes, now_ns):
+    consents.give(connection, ana, ["human-view"], now_ns=now_ns)
+    view = ask(connection, eyes[0], ana, now_ns)
+    for eye in eyes[1:3]:
+        viewing.approve(connection, view.id, eye, now_ns)
+    view = viewing.say(connection, view.id, ana, "yes", now_ns)
+    assert viewing.state(connection, view, now_ns) == "open"
+    (consent,) = consents.of(connection, ana.id)
+    consents.withdraw(connection, ana, consent.id, now_ns)
+    assert viewing.state(connection, view, now_ns) == "granted, but closed"
+    assert "withdrawn" in viewing.why_closed(connection, view, now_ns)
+
+
 def test_the_wearer_can_say_no_even_to_broken_glass(connection, ana, eyes, now_ns):
-    agreements.give(connection, ana, ["human-view"], now_ns=now_ns)
+    consents.give(connection, ana, ["human-view"], now_ns=now_ns)
     broken = viewing.break_glass(connection, eyes[0], ana, now_ns - 1, now_ns, WHY, now_ns)
     assert viewing.require(connection, broken.id, eyes[0], now_ns)
     viewing.say(connection, broken.id, ana, "no", now_ns)
@@ -115,7 +128,7 @@ def test_four_eyes_whatever_keys_and_names_they_have(asker, approvers, home):
     with db.write() as connection:
         ana = people.add(connection, "ana", "sim")
         askers.give(connection, "ana's", "wearer", person=ana, household=home)
-        agreements.give(connection, ana, ["human-view"], now_ns=1)
+        consents.give(connection, ana, ["human-view"], now_ns=1)
         answers.set_rule(connection, ana, "human-view", "yes")
         held = [
             askers.give(connection, f"key {number}", "reviewer", human=human, household=house)[0]

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from firsthand.consent import erasure, people
 from firsthand.consent.estate import death, directive
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.db import Database
 from firsthand.errors import Refused, Usage
 
@@ -204,7 +204,7 @@ TestLives.settings = settings(max_examples=15, stateful_step_count=20, deadline=
 
 def test_who_had_left_comes_back_by_no_denial_and_is_run_by_nobody(connection, ada):
     directive.write(connection, ada, MAY, 3, NOW_NS)
-    agreements.leave(connection, ada, NOW_NS)
+    consents.leave(connection, ada, NOW_NS)
     found = die(connection, ada)
     with pytest.raises(Refused, match="had left"):
         death.require(connection, ada, "run", "bea", found.in_force_ns)

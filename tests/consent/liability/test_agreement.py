@@ -9,7 +9,7 @@ from firsthand import log
 from firsthand.consent import ask, people, tables
 from firsthand.consent.access import askers
 from firsthand.consent.liability import agreement
-from firsthand.consent.terms import agreements, quiz, text
+from firsthand.consent.terms import consents, quiz, text
 from firsthand.errors import NotFound, Refused, Usage
 
 DAY_NS = 86_400 * 10**9
@@ -98,7 +98,7 @@ def test_a_newer_text_ends_an_older_agreement_when_it_says_and_no_consent(connec
     adopt(connection, now_ns)
     agreement.sign(connection, cleo, stop_ns=now_ns + 9 * DAY_NS, now_ns=now_ns)
     ben = people.add(connection, "ben", "sim", now_ns)
-    agreements.give(connection, ben, ["fh:human-view"], now_ns=now_ns)
+    consents.give(connection, ben, ["fh:human-view"], now_ns=now_ns)
     adopt(connection, now_ns + 1, words("w2", material=True, older={"effect": "end", "days": 2}))
     stop_ns = now_ns + 1 + 2 * DAY_NS
     assert agreement.periods(connection, cleo.id) == [(now_ns, stop_ns)]

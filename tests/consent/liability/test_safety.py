@@ -3,11 +3,11 @@
 import pytest
 
 from firsthand import log
-from firsthand.consent import ask, people, restore
+from firsthand.consent import ask, erasure, people, restore
 from firsthand.consent.access import askers
 from firsthand.consent.liability import incidents, safety, tables
 from firsthand.consent.runs import answers, approvals, proposals
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import NotFound, Refused, Usage
 
 DAY_NS = 86_400 * 10**9
@@ -28,7 +28,7 @@ def allowed(connection, ana, now_ns, monitor):
     """Tells whether a run of the study may have ana's footage."""
     proposal = proposals.Proposal("t", (TRAIN,), "m", "w", 90, ethics_approval=STUDY)
     run = proposals.propose(connection, proposal, now_ns)
-    agreements.give(connection, ana, [TRAIN], now_ns=now_ns)
+    consents.give(connection, ana, [TRAIN], now_ns=now_ns)
     answers.vote(connection, run, ana, "yes", now_ns)
     return lambda: ask.for_run(connection, run, ana, now_ns).allowed
 
@@ -54,6 +54,50 @@ def test_so_many_adverse_events_within_so_many_days_stop_the_study_by_themselves
     assert not allowed()
     harm(connection, ana, now_ns)
     assert kinds(connection) == ["study_stopped"]  # once
+
+
+def test_events_that_came_together_stop_it_however_late_they_are_noted(
+    connection, ana, now_ns, monitor
+):
+    for hour in range(3):
+        assert not safety.stopped(connection, STUDY)
+        harm(connection, ana, now_ns, 40 + hour / 24)  # three in one afternoon, long ago
+    assert safety.stopped(connection, STUDY) == "rule"
+
+
+def test_events_that_a_stricter_rule_brings_together_stop_it(connection, ana, now_ns, monitor):
+    for ago_days in (60, 45, 30):
+        harm(connection, ana, now_ns, ago_days)
+    assert not safety.stopped(connection, STUDY)
+    safety.name(connection, STUDY, monitor, 3, 30, now_ns)  # the last ends just outside
+    assert not safety.stopped(connection, STUDY)
+    safety.name(connection, STUDY, monitor, 2, 16, now_ns)
+    assert safety.stopped(connection, STUDY) == "rule"
+
+
+def test_events_of_whoever_was_erased_since_count_and_name_nobody(
+    connection, ana, ben, now_ns, monitor
+):
+    harm(connection, ana, now_ns)
+    harm(connection, ana, now_ns)
+    erasure.forget(connection, ana.id)
+    assert incidents.listed(connection) == []
+    kept = connection.execute(tables.past_events.select()).all()
+    assert [row._mapping.keys() for row in kept] == [["id", "study", "happened_ns"]] * 2
+    harm(connection, ben, now_ns)
+    assert safety.stopped(connection, STUDY) == "rule"
+    safety.resume(connection, STUDY, monitor, now_ns)
+    erasure.forget(connection, ben.id)  # what the monitor let pass does not come back
+    assert connection.execute(tables.past_events.select()).all() == []
+
+
+def test_an_event_is_in_the_past_by_the_logs_time_though_a_clock_went_back(
+    connection, ana, now_ns, monitor
+):
+    people.note(connection, "read", ana, now_ns + DAY_NS)
+    said = {"happened_ns": now_ns + DAY_NS // 2, "noted_by": "nurse", "study": STUDY}
+    noted = incidents.note(connection, ana, "adverse", "A fall.", **said, now_ns=now_ns)
+    assert noted.noted_ns == now_ns + DAY_NS
 
 
 def test_events_of_another_study_or_another_kind_do_not_count(connection, ana, now_ns, monitor):

@@ -6,7 +6,7 @@ from firsthand import log
 from firsthand.consent import ask
 from firsthand.consent.runs import answers, approvals, proposals
 from firsthand.consent.runs.proposals import Proposal
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import NotFound, Refused, Usage
 
 DAY_NS = 86_400 * 10**9
@@ -19,7 +19,7 @@ def run(connection, ana, now_ns):
     """A run under an approval of ten days, for whom ana said yes and asks for an approval."""
     approvals.add(connection, "IRB-7", [TRAIN], "the board", now_ns + 10 * DAY_NS, now_ns)
     found = proposals.propose(connection, PROPOSAL, now_ns)
-    agreements.give(connection, ana, [TRAIN, VIEW], [ETHICS], now_ns=now_ns)
+    consents.give(connection, ana, [TRAIN, VIEW], [ETHICS], now_ns=now_ns)
     answers.vote(connection, found, ana, "yes", now_ns)
     return found
 

@@ -12,7 +12,7 @@ from firsthand.consent import ask, people
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.runs.proposals import Proposal
 from firsthand.consent.tables import runs as runs_table
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import NotFound, Refused, Usage
 
 TRAIN, VIEW = "fh:train-general-model", "fh:human-view"
@@ -197,10 +197,10 @@ def test_the_log_holds_the_proposal_in_full_and_ballots_sealed_to_it(connection,
 def test_a_yes_without_consent_and_a_consent_without_yes_are_both_no(connection, ana, ben, now_ns):
     run = proposals.propose(connection, PROPOSAL, now_ns)
     answers.vote(connection, run, ana, "yes", now_ns)
-    agreements.give(connection, ben, [TRAIN], now_ns=now_ns)
+    consents.give(connection, ben, [TRAIN], now_ns=now_ns)
     assert not ask.for_run(connection, run, ana, now_ns).allowed
     assert not ask.for_run(connection, run, ben, now_ns).allowed
-    agreements.give(connection, ana, [TRAIN], now_ns=now_ns)
+    consents.give(connection, ana, [TRAIN], now_ns=now_ns)
     assert ask.for_run(connection, run, ana, now_ns).allowed
 
 

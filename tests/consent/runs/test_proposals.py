@@ -8,7 +8,7 @@ from firsthand import log
 from firsthand.consent import ask
 from firsthand.consent.runs import answers, proposals
 from firsthand.consent.runs.proposals import Proposal
-from firsthand.consent.terms import agreements
+from firsthand.consent.terms import consents
 from firsthand.errors import Usage
 
 DAY_NS = 86_400 * 10**9
@@ -61,18 +61,18 @@ def test_conditions_are_met_by_what_the_proposal_says(connection, ana, now_ns):
     run = proposals.propose(connection, PROPOSAL, now_ns)
     answers.vote(connection, run, ana, "yes")
     narrow = ["GS=BE,NL", "PUB", "NCU", "TS=1", "fh:streams=motion,events"]
-    given = agreements.give(connection, ana, [TRAIN], narrow, now_ns=now_ns)
+    given = consents.give(connection, ana, [TRAIN], narrow, now_ns=now_ns)
     assert ask.for_run(connection, run, ana, now_ns).allowed
-    agreements.withdraw(connection, ana, given.id)
+    consents.withdraw(connection, ana, given.id)
     for unmet in ("GS=BE", "COL", "fh:streams=motion", "IRB", "NMDS"):
-        agreements.give(connection, ana, [TRAIN], [unmet], now_ns=now_ns)
+        consents.give(connection, ana, [TRAIN], [unmet], now_ns=now_ns)
         assert not ask.for_run(connection, run, ana, now_ns).allowed
 
 
 def test_a_run_is_over_when_its_time_is(connection, ana, now_ns):
     run = proposals.propose(connection, PROPOSAL, now_ns)
     answers.vote(connection, run, ana, "yes")
-    agreements.give(connection, ana, [TRAIN], now_ns=now_ns)
+    consents.give(connection, ana, [TRAIN], now_ns=now_ns)
     assert ask.for_run(connection, run, ana, run.ends_ns - 1).allowed
     over = ask.for_run(connection, run, ana, run.ends_ns)
     assert over.reasons == ("the time that the run was to last is over",)
@@ -88,9 +88,9 @@ def test_the_bonus_is_for_deciding_and_nobody_is_told_how(connection, ana, ben, 
         assert answers.deciders(connection, run) == [ana.id]
     answers.set_rule(connection, ben, TRAIN, "no")
     assert set(answers.deciders(connection, run)) == {ana.id, ben.id}
-    agreements.leave(connection, ben)  # who let a rule speak, which speaks no more
+    consents.leave(connection, ben)  # who let a rule speak, which speaks no more
     assert answers.deciders(connection, run) == [ana.id]
-    agreements.leave(connection, ana)  # who had voted, and loses nothing by leaving
+    consents.leave(connection, ana)  # who had voted, and loses nothing by leaving
     assert answers.deciders(connection, run) == [ana.id]
 
 

@@ -5,7 +5,7 @@ import pytest
 from firsthand import log
 from firsthand.consent.runs import answers, proposals, snapshots
 from firsthand.consent.seen import Stale
-from firsthand.consent.terms import agreements, text
+from firsthand.consent.terms import consents, text
 from firsthand.errors import NotFound
 
 TRAIN = "fh:train-general-model"
@@ -17,7 +17,7 @@ PROPOSAL = proposals.Proposal("next actions", (TRAIN,), "small", "nobody", 900)
 def run(connection, ana, ben, now_ns):
     found = proposals.propose(connection, PROPOSAL, now_ns)
     for person in (ana, ben):
-        agreements.give(connection, person, [TRAIN], now_ns=now_ns)
+        consents.give(connection, person, [TRAIN], now_ns=now_ns)
     answers.vote(connection, found, ana, "yes", now_ns)
     return found
 
@@ -41,14 +41,14 @@ def test_a_snapshot_is_stale_once_someone_in_it_no_longer_allows_the_run(
     connection, ana, run, now_ns, how
 ):
     taken = snapshots.take(connection, run, now_ns)
-    (consent,) = agreements.of(connection, ana.id)
+    (consent,) = consents.of(connection, ana.id)
     ended = {"material": True, "older": {"effect": "end"}}
     if how == "ballot":
         answers.vote(connection, run, ana, "no", now_ns)
     elif how == "consent":
-        agreements.withdraw(connection, ana, consent.id, now_ns)
+        consents.withdraw(connection, ana, consent.id, now_ns)
     elif how == "leave":
-        agreements.leave(connection, ana, now_ns)
+        consents.leave(connection, ana, now_ns)
     elif how == "text":
         text.adopt(connection, text.Text("3", "Other words.", ended), now_ns)
     elif how == "time":

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from firsthand.consent import ask, people
 from firsthand.consent.runs import answers, approvals, proposals
-from firsthand.consent.terms import agreements, quiz, text
+from firsthand.consent.terms import consents, quiz, text
 from firsthand.db import Database
 from firsthand.errors import Refused
 
@@ -91,7 +91,7 @@ class Life(RuleBasedStateMachine):
         options = {"expires_ns": until_ns, "now_ns": self.now_ns}
         with self.db.write() as connection:
             try:
-                given = agreements.give(connection, self.ana, permits, narrow, **options)
+                given = consents.give(connection, self.ana, permits, narrow, **options)
             except Refused:
                 assert self.left or not self.clear
                 return
@@ -106,7 +106,7 @@ class Life(RuleBasedStateMachine):
         if self.consents and not self.left:
             chosen = data.draw(st.sampled_from(sorted(self.consents)))
             with self.db.write() as connection:
-                agreements.withdraw(connection, self.ana, chosen, self.now_ns)
+                consents.withdraw(connection, self.ana, chosen, self.now_ns)
             self.consents[chosen].gone = True
 
     @rule(
@@ -193,13 +193,13 @@ class Life(RuleBasedStateMachine):
     def leave(self, sure: bool) -> None:
         if sure and len(self.consents) > 2:
             with self.db.write() as connection:
-                agreements.leave(connection, self.ana, self.now_ns)
+                consents.leave(connection, self.ana, self.now_ns)
             self.left = True
 
     @rule()
     def note_what_ran_out(self) -> None:
         with self.db.write() as connection:
-            agreements.close_expired(connection, self.now_ns)
+            consents.close_expired(connection, self.now_ns)
 
     @invariant()
     def a_run_gets_what_was_told_and_nothing_else(self) -> None:

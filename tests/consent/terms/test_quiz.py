@@ -4,7 +4,7 @@ import pytest
 
 from firsthand import log
 from firsthand.consent import ask, people
-from firsthand.consent.terms import agreements, quiz, text
+from firsthand.consent.terms import consents, quiz, text
 from firsthand.errors import Refused, Usage
 
 VIEW = "fh:human-view"
@@ -32,12 +32,12 @@ def some_wrong(words, count):
 
 def test_a_consent_counts_after_the_word_and_the_quiz_and_rests_on_both(connection, cleo, words):
     with pytest.raises(Refused, match="of age"):
-        agreements.give(connection, cleo, [VIEW])
+        consents.give(connection, cleo, [VIEW])
     word = quiz.attest(connection, cleo, adult=True, own_hand=True)
     with pytest.raises(Refused, match="quiz"):
-        agreements.give(connection, cleo, [VIEW])
+        consents.give(connection, cleo, [VIEW])
     attempt = quiz.take(connection, cleo, words, right(words))
-    given = agreements.give(connection, cleo, [VIEW])
+    given = consents.give(connection, cleo, [VIEW])
     (entry,) = log.read(connection, cleo.id, start=given.log_index)
     assert (entry.private["attested"], entry.private["quiz"]) == (word, attempt.log_index)
     assert word < attempt.log_index < given.log_index
@@ -66,7 +66,7 @@ def test_the_quiz_of_one_text_is_not_that_of_another(connection, cleo, words, no
     quiz.take(connection, cleo, words, right(words))
     text.adopt(connection, text.Text("3", "Other words.", words.data), now_ns)
     with pytest.raises(Refused, match="quiz of text 3"):
-        agreements.give(connection, cleo, [VIEW])
+        consents.give(connection, cleo, [VIEW])
 
 
 def test_a_text_gives_time_to_think_it_over(connection, cleo, words, now_ns):
@@ -74,12 +74,12 @@ def test_a_text_gives_time_to_think_it_over(connection, cleo, words, now_ns):
     text.adopt(connection, slow, now_ns)
     quiz.attest(connection, cleo, adult=True, own_hand=True, now_ns=now_ns)
     quiz.take(connection, cleo, slow, right(slow), now_ns)
-    given = agreements.give(connection, cleo, [VIEW], now_ns=now_ns)
+    given = consents.give(connection, cleo, [VIEW], now_ns=now_ns)
     assert not ask.for_self(connection, VIEW, cleo, now_ns + 7 * DAY_NS - 1).allowed
     assert ask.for_self(connection, VIEW, cleo, now_ns + 7 * DAY_NS).allowed
-    assert agreements.of(connection, cleo.id) == [given]
+    assert consents.of(connection, cleo.id) == [given]
     with pytest.raises(Usage):  # it would end before it begins
-        agreements.give(connection, cleo, [VIEW], now_ns=now_ns, expires_ns=now_ns + 6 * DAY_NS)
+        consents.give(connection, cleo, [VIEW], now_ns=now_ns, expires_ns=now_ns + 6 * DAY_NS)
 
 
 @pytest.mark.parametrize("said", [(False, True), (True, False), (False, False)])
@@ -91,14 +91,14 @@ def test_minors_and_proxies_are_refused(connection, cleo, words, said):
     assert log.size(connection) == size
     quiz.take(connection, cleo, words, right(words))
     with pytest.raises(Refused):
-        agreements.give(connection, cleo, [VIEW])
+        consents.give(connection, cleo, [VIEW])
 
 
 def test_nobody_consents_for_another(connection, ana):
     with pytest.raises(Refused, match="mother cannot consent for ana"):
-        agreements.give(connection, ana, [VIEW], by="mother")
-    assert agreements.of(connection, ana.id) == []
-    assert agreements.give(connection, ana, [VIEW], by="ana")
+        consents.give(connection, ana, [VIEW], by="mother")
+    assert consents.of(connection, ana.id) == []
+    assert consents.give(connection, ana, [VIEW], by="ana")
 
 
 def test_answers_are_as_many_as_questions(connection, cleo, words):

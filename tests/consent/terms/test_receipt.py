@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from firsthand.consent.terms import agreements, receipt, text
+from firsthand.consent.terms import consents, receipt, text
 from firsthand.crypto import SigningKey
 from firsthand.errors import Damaged, NotFound
 
@@ -17,7 +17,7 @@ def statuses(record):
 
 
 def test_a_record_says_who_allowed_what_in_which_words_until_when(connection, ana, now_ns):
-    given = agreements.give(
+    given = consents.give(
         connection, ana, [VIEW, "DS=MONDO:1"], ["GS=NL", "TS=6"], now_ns=now_ns, method="page"
     )
     record = receipt.record(connection, ana, given.id, "vault.example", now_ns)
@@ -37,8 +37,8 @@ def test_a_record_says_who_allowed_what_in_which_words_until_when(connection, an
 
 
 def test_every_prefix_in_a_record_is_in_its_context(connection, ana, now_ns):
-    given = agreements.give(connection, ana, [VIEW, "HMB"], ["GS=NL"], now_ns=now_ns)
-    agreements.withdraw(connection, ana, given.id, now_ns)
+    given = consents.give(connection, ana, [VIEW, "HMB"], ["GS=NL"], now_ns=now_ns)
+    consents.withdraw(connection, ana, given.id, now_ns)
     record = receipt.record(connection, ana, given.id, "vault.example", now_ns)
     names: set[str] = set()
 
@@ -60,9 +60,9 @@ def test_every_prefix_in_a_record_is_in_its_context(connection, ana, now_ns):
 
 
 def test_the_events_tell_the_life_of_a_consent_in_the_order_of_the_log(connection, ana, now_ns):
-    old = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
-    new = agreements.confirm(connection, ana, old.id, now_ns + DAY_NS)
-    agreements.withdraw(connection, ana, new.id, now_ns + 2 * DAY_NS)
+    old = consents.give(connection, ana, [VIEW], now_ns=now_ns)
+    new = consents.confirm(connection, ana, old.id, now_ns + DAY_NS)
+    consents.withdraw(connection, ana, new.id, now_ns + 2 * DAY_NS)
     first, second = (
         receipt.record(connection, ana, each.id, "o", now_ns + 3 * DAY_NS) for each in (old, new)
     )
@@ -75,27 +75,27 @@ def test_the_events_tell_the_life_of_a_consent_in_the_order_of_the_log(connectio
 
 @pytest.mark.parametrize("noted", [False, True])
 def test_a_consent_that_ran_out_says_so(connection, ana, now_ns, noted):
-    given = agreements.give(connection, ana, [VIEW], now_ns=now_ns, expires_ns=now_ns + DAY_NS)
+    given = consents.give(connection, ana, [VIEW], now_ns=now_ns, expires_ns=now_ns + DAY_NS)
     if noted:
-        agreements.close_expired(connection, now_ns + DAY_NS)
+        consents.close_expired(connection, now_ns + DAY_NS)
     record = receipt.record(connection, ana, given.id, "o", now_ns + DAY_NS)
     assert statuses(record) == ["dpv:ConsentGiven", "dpv:ConsentExpired"]
 
 
 def test_each_choice_is_a_consent_of_its_own_and_each_no_is_on_record(connection, ana, now_ns):
     choices = {VIEW: True, TRAIN: True, "publish-clips": False}
-    given = agreements.choose(connection, ana, choices, ["NCU"], now_ns=now_ns)
+    given = consents.choose(connection, ana, choices, ["NCU"], now_ns=now_ns)
     assert [each.permissions for each in given] == [(VIEW,), (TRAIN,)]
     assert all(each.modifiers == ("DUO:0000046",) for each in given)
-    agreements.withdraw(connection, ana, given[0].id)
-    assert agreements.find(connection, ana, given[1].id).withdrawn_ns is None
+    consents.withdraw(connection, ana, given[0].id)
+    assert consents.find(connection, ana, given[1].id).withdrawn_ns is None
     (refused,) = receipt.refusals(connection, ana)
     assert refused["@type"] == "dpv:ConsentRefused"
     assert [each["@id"] for each in refused["dpv:hasPurpose"]] == ["fh:publish-clips"]
 
 
 def test_a_receipt_changed_anywhere_or_signed_by_another_is_none(connection, ana, now_ns):
-    given = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    given = consents.give(connection, ana, [VIEW], now_ns=now_ns)
     record = receipt.record(connection, ana, given.id, "o", now_ns)
     key = SigningKey.generate()
     signed = receipt.sign(record, key)
@@ -109,6 +109,6 @@ def test_a_receipt_changed_anywhere_or_signed_by_another_is_none(connection, ana
 
 
 def test_there_is_a_record_of_ones_own_consents_only(connection, ana, ben, now_ns):
-    given = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    given = consents.give(connection, ana, [VIEW], now_ns=now_ns)
     with pytest.raises(NotFound):
         receipt.record(connection, ben, given.id, "o", now_ns)

@@ -4,7 +4,7 @@ import pytest
 
 from firsthand import log
 from firsthand.consent import ask
-from firsthand.consent.terms import agreements, text
+from firsthand.consent.terms import consents, text
 from firsthand.errors import NotFound, Refused, Usage
 
 DAY_NS = 86_400 * 10**9
@@ -37,20 +37,20 @@ def test_an_adopted_text_is_in_force_and_in_the_log_word_for_word(connection, no
 
 
 def test_a_material_change_ends_older_consents_after_the_days_that_it_says(connection, ana, now_ns):
-    old = agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    old = consents.give(connection, ana, [VIEW], now_ns=now_ns)
     text.adopt(connection, newer(material=True, older={"effect": "end", "days": 30}), now_ns + 1)
     assert allowed(connection, ana, VIEW, now_ns + 30 * DAY_NS)
     later_ns = now_ns + 30 * DAY_NS + 1
     assert not allowed(connection, ana, VIEW, later_ns)
     reasons = ask.for_self(connection, VIEW, ana, later_ns).reasons
     assert reasons == (f"consent to {VIEW} ended with text 3, which asks anew",)
-    new = agreements.confirm(connection, ana, old.id, later_ns)
+    new = consents.confirm(connection, ana, old.id, later_ns)
     assert new.text_version == "3"
     assert allowed(connection, ana, VIEW, later_ns)
 
 
 def test_a_change_can_drop_single_purposes_and_whatever_contains_them(connection, ana, now_ns):
-    agreements.give(connection, ana, [VIEW, TRAIN, "GRU", "emulate-by-others"], now_ns=now_ns)
+    consents.give(connection, ana, [VIEW, TRAIN, "GRU", "emulate-by-others"], now_ns=now_ns)
     older = {"effect": "limit", "drop": ["human-view", "HMB", "emulate-self"]}
     text.adopt(connection, newer(material=True, older=older), now_ns)
     assert allowed(connection, ana, TRAIN, now_ns + 1)
@@ -60,14 +60,14 @@ def test_a_change_can_drop_single_purposes_and_whatever_contains_them(connection
 
 
 def test_a_change_of_no_matter_leaves_older_consents_alone(connection, ana, now_ns):
-    agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    consents.give(connection, ana, [VIEW], now_ns=now_ns)
     text.adopt(connection, newer(), now_ns)
     assert allowed(connection, ana, VIEW, now_ns + 300 * DAY_NS)
 
 
 def test_a_consent_to_the_new_text_is_not_ended_by_it(connection, ana, now_ns):
     text.adopt(connection, newer(material=True, older={"effect": "end"}), now_ns)
-    agreements.give(connection, ana, [VIEW], now_ns=now_ns)
+    consents.give(connection, ana, [VIEW], now_ns=now_ns)
     assert allowed(connection, ana, VIEW, now_ns + 1)
 
 

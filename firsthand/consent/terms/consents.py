@@ -195,7 +195,8 @@ def _same(
     apart_ns: int,
 ) -> Consent | None:
     """The newest living consent to the same, until the same end or one as near to it."""
-    alike = ("text_sha256", "permissions", "modifiers")
+    # The version too: a newer text of the same words may have ended what was given under an older.
+    alike = ("text_version", "text_sha256", "permissions", "modifiers")
     for each in reversed(of(connection, person.id)):
         living = each.withdrawn_ns is None and each.given_ns <= now_ns < each.expires_ns
         same = all(_plain(getattr(each, name)) == _plain(values[name]) for name in alike)
