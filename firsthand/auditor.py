@@ -485,7 +485,7 @@ class _Account:
             self.signed[said["agreement"]] = said | {"start_ns": start_ns, "index": index}
         elif kind == "agreement_ended":
             self._end(self.signed, said["agreement"], said["stop_ns"])
-        elif kind == "quarantine_freed" and self._agreed(body["time_ns"]):
+        elif kind == "quarantine_freed" and self._agreed(body["time_ns"], index):
             stop_ns = min(said["stop_ns"], body["time_ns"])
             self.freed.append((index, said["key"], said["start_ns"], stop_ns))
 
@@ -583,18 +583,21 @@ class _Account:
                 return False
         return True
 
-    def _periods(self) -> Iterator[tuple[int, int]]:
-        """When agreements were in force: a newer text may have ended one earlier."""
+    def _periods(self, known: int | None = None) -> Iterator[tuple[int, int]]:
+        """When agreements were in force: a newer text may have ended one earlier.
+
+        With `known`, by the texts before that entry alone: what one frees stays free.
+        """
         for each in self.signed.values():
             ends = [
                 text["from_ns"]
                 for at, text in self.texts
-                if at > each["index"] and text["older"] == "end"
+                if each["index"] < at < (known or at + 1) and text["older"] == "end"
             ]
             yield each["start_ns"], min([each["stop_ns"], *ends])
 
-    def _agreed(self, at_ns: int) -> bool:
-        return any(begin <= at_ns < end for begin, end in self._periods())
+    def _agreed(self, at_ns: int, index: int) -> bool:
+        return any(begin <= at_ns < end for begin, end in self._periods(index))
 
     def unsigned(self, audit: _Audit, start_ns: int, stop_ns: int) -> Iterator[str]:
         """Whether any of it was recorded without an agreement, and no reviewer freed it."""

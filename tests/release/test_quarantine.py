@@ -144,6 +144,16 @@ def test_what_a_reviewer_frees_is_released_and_no_more(made):
     assert released(made) == [(0, 2), (2, 4), (4, 5)]
 
 
+def test_what_was_freed_stays_free_though_a_newer_text_reaches_back_before_it(made):
+    sign_again(made)
+    free(made, END_S, 5)
+    words = text.read_text("wearer1")
+    data = words.data | {"older": {"effect": "end", "days": 0}}
+    with made.vault.db.write() as connection:
+        text.adopt(connection, text.Text("w2", words.words, data), NOW_NS)
+    assert released(made) == [(3, 4), (4, 5)]
+
+
 def test_no_model_learns_that_its_wearer_kept_back_what_lay_in_quarantine(made):
     def gaps() -> list[str]:
         with made.vault.db.read() as connection:
