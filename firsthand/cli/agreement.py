@@ -5,15 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from firsthand.cli.consent import answer_quiz, new_text
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
+from firsthand.cli.texts import answer_quiz, known_text, new_text
 from firsthand.cli.vaults import count, moment, opened, when
 from firsthand.consent import people
 from firsthand.consent.access import askers
 from firsthand.consent.liability import agreement
 from firsthand.consent.terms import text
-from firsthand.errors import NotFound, Usage
+from firsthand.errors import Usage
 
 app = noun("What wearers sign with the organisation, and what lies in quarantine.")
 
@@ -174,15 +174,7 @@ def export(
 
 
 def _text(version: str | None) -> text.Text:
-    """A text as the vault knows it, or a shipped one where there is no vault; Usage, NotFound."""
-    if version is None:
-        with opened() as vault, vault.db.read() as connection:
-            return agreement.asked(connection)
-    try:
-        with opened() as vault, vault.db.read() as connection:
-            found = text.find(connection, version)
-    except NotFound:
-        found = text.read_text(version)
+    found = known_text(version, agreement.asked)
     if found.kind != "agreement":
         raise Usage(f"text {version} is no agreement", f"see: firsthand {found.kind} text")
     return found

@@ -1,23 +1,22 @@
 """`firsthand consent`: what a person allowed, what they withhold, and the law of their place."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from firsthand.cli.nouns import exits, noun
 from firsthand.cli.output import say, show_json, table
+from firsthand.cli.texts import answer_quiz, known_text, new_text, read_file
 from firsthand.cli.vaults import count, length, moment, opened, when
 from firsthand.consent import people
 from firsthand.consent.capture import law, review, withhold
 from firsthand.consent.runs import answers
 from firsthand.consent.terms import consents, text
-from firsthand.consent.terms import quiz as quizzing
 from firsthand.consent.terms import receipt as receipts
 from firsthand.consent.terms.vocabulary import CODES, MODIFIERS, PERMISSIONS, RESEARCH
-from firsthand.errors import Damaged, NotFound, Refused, Usage
+from firsthand.errors import Damaged
 
 app = noun("What a person allowed, and what they withhold.")
 
@@ -32,7 +31,7 @@ def text_(
     ] = None,
 ) -> None:
     """Print the words that people consent to."""
-    say(_text(version).words.rstrip())
+    say(known_text(version, text.in_force, text.CURRENT).words.rstrip())
 
 
 @app.command(epilog=exits(10, 13))
@@ -57,21 +56,6 @@ def adopt(
     say(f"text {version} is in force (log entry {index}); consents to older texts {told}")
 
 
-def new_text(version: str, words: Path | None, data: Path | None, kind: str) -> text.Text:
-    """A text of a kind that is shipped, or one's own; Usage if it is of another kind."""
-    new = text.read_text(version) if words is None else text.Text(version, _read(words))
-    if data is not None:
-        try:
-            new = text.Text(version, new.words, json.loads(_read(data)))
-        except ValueError as error:
-            raise Usage(f"{data} is not JSON: {error}", 'such as {"cooling_days": 7}') from error
-    if words is not None and kind != "consent" and isinstance(new.data, dict):
-        new = text.Text(version, new.words, {"kind": kind} | new.data)
-    if isinstance(new.data, dict) and new.kind != kind:
-        raise Usage(f"text {version} is no {kind}", f"adopt it with: firsthand {new.kind} adopt")
-    return new
-
-
 @app.command(epilog=exits(10, 13))
 def quiz(
     person: PersonName,
@@ -86,45 +70,6 @@ def quiz(
 ) -> None:
     """Say that you are of age, and show that you understood the text, before you consent."""
     answer_quiz(person, text.in_force, answers_, of_age, own_hand)
-
-
-def answer_quiz(
-    person: str,
-    words_of: Callable[[Any], text.Text],
-    answers_: str | None,
-    of_age: bool,
-    own_hand: bool,
-) -> None:
-    """Takes the word that a person is of age, and marks their answers to the quiz of a text."""
-    with opened() as vault:
-        with vault.db.read() as connection:
-            found = people.find(connection, person)
-            words = words_of(connection)
-            unasked = not words.data.get("attested")
-            known = unasked or quizzing.attested(connection, found.id) is not None
-        if not known and answers_ is not None and not (of_age and own_hand):
-            raise Refused(
-                f"{person} has not said yet that they are of age and answer for themselves",
-                "if both are so, add --of-age --own-hand",
-            )
-        if not known and answers_ is None:
-            of_age = of_age or typer.confirm("Are you an adult?")
-            own_hand = own_hand or typer.confirm(f"Are you {found.name}, and answer for yourself?")
-        chosen = _ask(words) if answers_ is None else _numbers(answers_)
-        with vault.db.write() as connection:
-            now_ns = vault.now_ns()
-            if not known:
-                quizzing.attest(connection, found, adult=of_age, own_hand=own_hand, now_ns=now_ns)
-            done = quizzing.take(connection, found, words, chosen, now_ns)
-    for number in done.wrong:
-        say(f"{words.questions[number]['ask']} {words.questions[number].get('why', '')}")
-    if not done.passed:
-        raise Refused(
-            f"{done.right} of {done.asked} are right, which is not enough",
-            f'read "firsthand {words.kind} text" again, then try once more',
-        )
-    may = {"consent": "consent to", "agreement": "sign"}[words.kind]
-    say(f"{done.right} of {done.asked} are right: {person} may {may} text {words.version}")
 
 
 @app.command(epilog=exits())
@@ -251,7 +196,7 @@ def check_receipt(
 ) -> None:
     """Check that this vault signed a receipt, and say what it is for."""
     try:
-        signed = json.loads(_read(file))
+        signed = json.loads(read_file(file))
     except ValueError as error:
         raise Damaged(
             f"{file} is no receipt", 'name a file that "firsthand consent receipt" wrote'
@@ -385,40 +330,3 @@ def add_law(
     with opened() as vault, vault.db.write() as connection:
         law.add(connection, row)
     say(f"{jurisdiction}: sound takes the consent of {audio}, until {expires}")
-
-
-def _text(version: str | None) -> text.Text:
-    """A text as the vault knows it; a shipped one where there is no vault."""
-    try:
-        with opened() as vault, vault.db.read() as connection:
-            return text.in_force(connection) if version is None else text.find(connection, version)
-    except NotFound:
-        return text.read_text(version or text.CURRENT)
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotFound(f"{file} cannot be read as text", "name a text file in UTF-8") from error
-
-
-def _ask(words: text.Text) -> list[int]:
-    """The numbers of the choices that whoever sits at the terminal makes."""
-    chosen = []
-    for question in words.questions:
-        say(question["ask"])
-        for number, choice in enumerate(question["choices"], 1):
-            say(f"  {number}  {choice}")
-        wanted = 0
-        while not 1 <= wanted <= len(question["choices"]):
-            wanted = typer.prompt("Number", type=int)
-        chosen.append(wanted - 1)
-    return chosen
-
-
-def _numbers(listed: str) -> list[int]:
-    try:
-        return [int(number) - 1 for number in listed.split(",")]
-    except ValueError:
-        raise Usage(f"{listed!r} is no list of numbers", "write 2,1,3") from None

@@ -1,7 +1,7 @@
 """The page on which a wearer reads the agreement, shows that it is clear, and signs it."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
@@ -13,8 +13,8 @@ from firsthand.consent.terms.text import DAY_NS
 from firsthand.errors import Usage
 from firsthand.vault import quarantine
 from firsthand.vault.vault import Vault
+from firsthand.web import texts
 from firsthand.web.body import read_form
-from firsthand.web.consent import chosen, paragraphs
 from firsthand.web.own import whose
 from firsthand.web.page import back_to, render
 
@@ -53,10 +53,7 @@ def take_quiz(request: Request, person: str, form: Form) -> Response:
     with vault.db.write() as connection:
         found = whose(request, connection, person)
         words = agreement.asked(connection)
-        if words.data.get("attested") and quiz.attested(connection, found.id) is None:
-            said = {name: form.get(name) == "yes" for name in ("adult", "own_hand")}
-            quiz.attest(connection, found, **said, now_ns=vault.now_ns())
-        attempt = quiz.take(connection, found, words, chosen(form, words), vault.now_ns())
+        attempt = texts.take(connection, found, words, form, vault.now_ns())
     if attempt.passed:
         return back_to(f"/people/{person}/agreement#sign")
     return _page(vault, person, attempt)
@@ -82,16 +79,7 @@ def _page(vault: Vault, person: str, attempt: quiz.Attempt | None = None) -> Res
     with vault.db.read() as connection:
         found = people.find(connection, person)
         words = agreement.asked(connection)
-        attested = quiz.attested(connection, found.id) is not None
-        passed = quiz.passed(connection, found.id, words) is not None
-        simulated = found.jurisdiction == quiz.SIMULATED
-        unasked = attested or not words.data.get("attested")
-        values: dict[str, Any] = {
-            "person": found,
-            "text": words,
-            "paragraphs": paragraphs(words.words),
-            "attested": unasked,
-            "ready": simulated or (unasked and (passed or not words.questions)),
+        values = texts.shown(connection, found, words) | {
             "most_days": words.data.get("most_days", 365),
             "until_ns": agreement.in_force(connection, found, vault.now_ns()),
         }

@@ -5,7 +5,7 @@ older page than the wearer's last decision is not taken; a no always is.
 """
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
@@ -15,6 +15,7 @@ from firsthand.consent.terms import consents, quiz, receipt, text
 from firsthand.consent.terms.vocabulary import CODES, PERMISSIONS, STREAMS
 from firsthand.errors import Usage
 from firsthand.vault.vault import Vault
+from firsthand.web import texts
 from firsthand.web.body import read_form
 from firsthand.web.page import back_to, render
 
@@ -37,10 +38,7 @@ def take_quiz(request: Request, person: str, form: Form) -> Response:
     with vault.db.write() as connection:
         found = people.find(connection, person)
         words = text.in_force(connection)
-        if words.data.get("attested") and quiz.attested(connection, found.id) is None:
-            said = {name: form.get(name) == "yes" for name in ("adult", "own_hand")}
-            quiz.attest(connection, found, **said, now_ns=vault.now_ns())
-        attempt = quiz.take(connection, found, words, chosen(form, words), vault.now_ns())
+        attempt = texts.take(connection, found, words, form, vault.now_ns())
     if attempt.passed:
         return back_to(f"/people/{person}/consent#choices")
     return _page(vault, person, attempt)
@@ -92,11 +90,6 @@ def leave(request: Request, person: str) -> Response:
     return back_to(f"/people/{person}")
 
 
-def chosen(form: dict[str, str], words: text.Text) -> list[int]:
-    """The numbers of the choices that were made for a text's questions; -1 for none."""
-    return [_number(form.get(f"q{n}", "")) for n in range(len(words.questions))]
-
-
 def require_fresh(connection: Connection, person: people.Person, form: dict[str, str]) -> None:
     """Stale unless the form was on a page that is as new as the person's last decision."""
     at = form.get("seen", "")
@@ -108,33 +101,13 @@ def _page(vault: Vault, person: str, attempt: quiz.Attempt | None = None) -> Res
         found = people.find(connection, person)
         words = text.in_force(connection)
         simulated = found.jurisdiction == quiz.SIMULATED
-        unasked = simulated or not words.data.get("attested")
-        attested = unasked or quiz.attested(connection, found.id) is not None
-        passed = quiz.passed(connection, found.id, words) is not None
-        values: dict[str, Any] = {
-            "person": found,
-            "text": words,
-            "paragraphs": paragraphs(words.words),
-            "attested": attested,
-            "ready": simulated or (attested and (passed or not words.questions)),
+        values = texts.shown(connection, found, words) | {
             "cooling_days": 0 if simulated else words.data.get("cooling_days", 0),
             "seen": seen.last(connection, found.id),
         }
     purposes = [(code, CODES[code]) for code in PERMISSIONS]
     values |= {"attempt": attempt, "purposes": purposes, "ticked": TICKED, "streams": STREAMS}
     return render("consent.html", **values)
-
-
-def paragraphs(words: str) -> list[str]:
-    """The numbered sentences of a text; whatever it is written in, its words as they stand."""
-    blocks: list[str] = []
-    for line in words.splitlines():
-        begins = not blocks or not line.strip() or line[:1] in "#-" or line.split(".")[0].isdigit()
-        if begins:
-            blocks.append(line)
-        else:
-            blocks[-1] += " " + line.strip()
-    return [block for block in blocks if block.strip() and not block.startswith("#")]
 
 
 def _conditions(form: dict[str, str]) -> list[str]:
@@ -146,7 +119,3 @@ def _conditions(form: dict[str, str]) -> list[str]:
     if 0 < len(streams) < len(STREAMS):
         listed.append(f"fh:streams={','.join(streams)}")
     return listed
-
-
-def _number(text_: str) -> int:
-    return int(text_) if text_.isascii() and text_.isdigit() and len(text_) < 4 else -1

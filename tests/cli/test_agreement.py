@@ -2,34 +2,11 @@
 
 import json
 import re
-import secrets
 from datetime import UTC, datetime
-from pathlib import Path
 
-import pytest
-
-from firsthand import age, config
-from firsthand.cli import main
 from firsthand.consent.terms import text
 
 PAST = "2020-01-05T08:30:00"
-
-
-@pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Calls the program in an empty folder; returns the exit code and all that it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FIRSTHAND_PASSPHRASE", "correct horse")
-    (config.mark(tmp_path / "firsthand-data", "real") / "vault").mkdir(mode=0o700)
-    root = age.encrypt(secrets.token_bytes(32), passphrase="correct horse", scrypt_log2=1)
-    (tmp_path / "firsthand-data" / "vault" / "root.age").write_bytes(root)
-
-    def call(*words: str) -> tuple[int, str]:
-        code = main(list(words))
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return call
 
 
 def test_from_the_text_to_what_counsel_gets(call, tmp_path):

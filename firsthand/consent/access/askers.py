@@ -138,19 +138,18 @@ def find(connection: Connection, asker: str) -> Asker:
 
 def holding(connection: Connection, asker: str) -> Asker:
     """Whoever has the key of this id, if it still opens anything; NotFound."""
-    where = (keys.c.id == asker) & keys.c.revoked_ns.is_(None)
-    row = connection.execute(sa.select(keys).where(where)).first()
-    if row is None:
-        raise NotFound(f"there is no key {asker} that opens", 'see "firsthand access list"')
-    return _asker(row)
+    return _living(connection, keys.c.id == asker, asker)
 
 
 def named(connection: Connection, name: str) -> Asker:
     """Whoever has the key of this name, if it still opens anything; NotFound."""
-    where = (keys.c.name == name) & keys.c.revoked_ns.is_(None)
-    row = connection.execute(sa.select(keys).where(where)).first()
+    return _living(connection, keys.c.name == name, repr(name))
+
+
+def _living(connection: Connection, which: sa.ColumnElement[bool], called: str) -> Asker:
+    row = connection.execute(sa.select(keys).where(which & keys.c.revoked_ns.is_(None))).first()
     if row is None:
-        raise NotFound(f"there is no key {name!r} that opens", 'see "firsthand access list"')
+        raise NotFound(f"there is no key {called} that opens", 'see "firsthand access list"')
     return _asker(row)
 
 
