@@ -66,13 +66,13 @@ $(SETUP): pyproject.toml constraints.txt
 	  echo 'firsthand: error: $(PYTHON) cannot make a virtual environment' >&2; \
 	  echo 'firsthand: hint: on Debian: apt-get install python3-venv' >&2; exit 1; }
 	@echo 'installing pinned packages into $(VENV): about 1.3 GB, once'
+	$(PIP) install -q -c constraints.txt setuptools
 	@if [ "$$(uname -s)" = Linux ]; then \
 	  $(PIP) install -q --no-deps torch==$(TORCH)+cpu 2>/dev/null || \
 	  $(PIP) install -q --no-deps --index-url $(TORCH_CPU_INDEX) torch==$(TORCH)+cpu; \
 	else \
 	  $(PIP) install -q --no-deps torch==$(TORCH); \
 	fi
-	$(PIP) install -q -c constraints.txt setuptools
 	$(PIP) install -q -c constraints.txt --no-build-isolation \
 	  --config-settings editable_mode=compat -e ".[all]"
 	@$(BIN)/python -c 'import torch; raise SystemExit(torch.version.cuda is not None)' || { \
